@@ -1,0 +1,103 @@
+//! The contract between a node and its engine.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use switchboard_core::{ChannelName, ChannelPattern, PresenceEvent, Publication, SessionId};
+
+use crate::request::{
+    ChannelPage, Counts, EngineError, History, Interrupted, JoinRequest, Leaving, MemberPage, MemberQuery, PublishRequest,
+    Published, Read,
+};
+
+/// What keeps history and presence and carries publications between nodes.
+///
+/// Every engine promises, and `conformance` tests:
+/// 1. publications of a channel have one order for all; offsets are 1, 2, 3 … within an epoch;
+/// 2. append and broadcast are atomic: what a subscriber saw is in history while retained, and what history has,
+///    subscribers get;
+/// 3. the position returned to the publisher is the one subscribers see;
+/// 4. the same publication id within its window publishes once; a retry gets the first position;
+/// 5. a read from a position gives exactly what followed it, or says that it cannot;
+/// 6. when something may have been lost between engine and node, [`Sink::interrupted`] is called within 3 s;
+/// 7. losing the data changes the epoch;
+/// 8. members of a dead node leave within the lease, once;
+/// 9. nothing blocks for ever: each operation ends within the engine's deadline, with an error that says whether it may
+///    have happened.
+///
+/// All methods are cancel safe in this sense: dropping the future leaves the engine whole, and whether a write happened
+/// is then unknown.
+#[async_trait]
+pub trait Engine: Send + Sync + 'static {
+    /// Appends to the channel's history and broadcasts, atomically; waits while the node's shards have no room.
+    ///
+    /// # Errors
+    /// `PositionMismatch` when `expected_position` is not where the channel stands; `Unavailable`.
+    async fn publish(&self, request: PublishRequest) -> Result<Published, EngineError>;
+
+    /// Starts delivering the channel's publications and presence events to the sink. Once it has returned, every
+    /// publication accepted later reaches the sink, or `interrupted` is called.
+    async fn follow(&self, channel: &ChannelName) -> Result<(), EngineError>;
+
+    /// Stops delivering the channel. Events already under way may still arrive.
+    async fn unfollow(&self, channel: &ChannelName);
+
+    /// Reads a channel's history. A channel that was never published to stands at offset 0 of its epoch.
+    ///
+    /// # Errors
+    /// `Unavailable`. A position that history no longer reaches is no error: see [`History::complete`].
+    async fn read(&self, channel: &ChannelName, read: Read) -> Result<History, EngineError>;
+
+    /// Removes a channel's history. Its offsets go on, so nobody mistakes the hole for continuity.
+    async fn remove_history(&self, channel: &ChannelName) -> Result<(), EngineError>;
+
+    /// Makes a session a member. Announces a join, unless the session is a member already, or takes the place of a member of the
+    /// same user that is `Leaving::After` its grace: then nothing is announced and the member keeps its first session id.
+    async fn join(&self, request: JoinRequest) -> Result<(), EngineError>;
+
+    /// Ends a session's membership, at once or after a grace. Announces one leave when it really goes. Unknown
+    /// members are no error.
+    async fn leave(&self, channel: &ChannelName, session: SessionId, leaving: Leaving) -> Result<(), EngineError>;
+
+    /// Lists members in a stable order, page by page, never copying a whole large channel.
+    async fn members(&self, channel: &ChannelName, query: MemberQuery) -> Result<MemberPage, EngineError>;
+
+    /// Counts members of many channels in one go; answers in the order asked.
+    async fn count_members(&self, channels: &[ChannelName]) -> Result<Vec<Counts>, EngineError>;
+
+    /// Lists channels that have a position or members, sorted by name, after `after`, at most `limit`.
+    async fn channels(
+        &self,
+        pattern: Option<&ChannelPattern>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ChannelPage, EngineError>;
+
+    /// Tells whether commands and deliveries work: what `/readyz` asks.
+    async fn check(&self) -> Result<(), EngineError>;
+
+    /// Ends background work and connections; waits for it.
+    async fn shutdown(&self);
+}
+
+/// Where an engine delivers to: the node. Given to the engine when it is made.
+///
+/// Calls for one channel must come in the channel's order. An engine first awaits room, then takes its lock, appends and
+/// calls `publication` while holding it: so order and history agree, and no lock is held across an await.
+#[async_trait]
+pub trait Sink: Send + Sync + 'static {
+    /// Whether there is room now. The fast path: no future, no allocation.
+    fn has_room(&self) -> bool;
+
+    /// Waits until there is room. The bound is soft: callers that were let through together may overshoot it by their number.
+    async fn room(&self);
+
+    /// Takes a publication. Never blocks, never loses it.
+    fn publication(&self, publication: &Arc<Publication>);
+
+    /// Takes a join or a leave. Never blocks, never loses it.
+    fn presence(&self, event: &Arc<PresenceEvent>);
+
+    /// Takes the news that something may have been lost: the node compares positions and refills from history.
+    fn interrupted(&self, interrupted: Interrupted);
+}

@@ -1,0 +1,247 @@
+//! The text of a cursor: what SSE's `id:`, `Last-Event-ID` and a poll's `cursor` carry.
+//!
+//! URL-safe base64 without padding of: a version byte; the sequence; the number of epochs; for each epoch its eight
+//! bytes, the number of its channels, and for each channel one byte of length, the name, the offset. Numbers are
+//! varints (LEB128) in their shortest form. Channels of one engine mostly share few epochs, so a channel costs its name
+//! and a few bytes. A cursor is opaque to clients, and may be forged by them: it says where to go on, never what is
+//! allowed.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use switchboard_core::cursor::Cursor;
+use switchboard_core::{ChannelName, Epoch, Position};
+
+/// The longest cursor that is read, in bytes of text. It travels in a request's head, whose default bound is 16 KiB.
+pub const CURSOR_BYTES_MAX: usize = 8 * 1024;
+
+/// The most positions that are read from a cursor; the text's bound is met first unless names are very short.
+pub const CURSOR_POSITIONS_MAX: usize = 1024;
+
+const VERSION: u8 = 1;
+
+/// Why a text is no cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CursorError {
+    /// Longer than [`CURSOR_BYTES_MAX`].
+    #[error("cursor is longer than {CURSOR_BYTES_MAX} bytes")]
+    TooLong,
+    /// More positions than [`CURSOR_POSITIONS_MAX`].
+    #[error("cursor has more than {CURSOR_POSITIONS_MAX} positions")]
+    TooMany,
+    /// Not base64, cut short, or otherwise nothing that a hub has made.
+    #[error("cursor is malformed")]
+    Malformed,
+    /// Made by another version of the hub.
+    #[error("cursor is of version {0}, which this hub does not know")]
+    Version(u8),
+}
+
+/// Writes a cursor's text. The order of positions means nothing and is not kept.
+///
+/// It may come out longer than what [`decode`] takes; whether a session's cursor would, [`fits`] tells beforehand.
+pub fn encode(cursor: &Cursor) -> String {
+    URL_SAFE_NO_PAD.encode(pack(cursor))
+}
+
+/// Whether a cursor can be read back. A subscription that would make it too large must be refused, lest the session
+/// cannot be resumed.
+pub fn fits(cursor: &Cursor) -> bool {
+    cursor.positions.len() <= CURSOR_POSITIONS_MAX && (pack(cursor).len() * 4).div_ceil(3) <= CURSOR_BYTES_MAX
+}
+
+fn pack(cursor: &Cursor) -> Vec<u8> {
+    let mut positions: Vec<_> = cursor.positions.iter().collect();
+    positions.sort_by_key(|(_, position)| position.epoch);
+    let by_epoch = || positions.chunk_by(|(_, a), (_, b)| a.epoch == b.epoch);
+    let names: usize = positions.iter().map(|(name, _)| name.as_str().len()).sum();
+    let mut out = Vec::with_capacity(names + positions.len() * 4 + 24);
+    out.push(VERSION);
+    put_varint(cursor.sequence, &mut out);
+    put_varint(by_epoch().count() as u64, &mut out);
+    for group in by_epoch() {
+        out.extend_from_slice(&group[0].1.epoch.0.to_be_bytes());
+        put_varint(group.len() as u64, &mut out);
+        for (name, position) in group {
+            let name = name.as_str().as_bytes();
+            out.push(u8::try_from(name.len()).expect("a channel name has at most 255 bytes"));
+            out.extend_from_slice(name);
+            put_varint(position.offset, &mut out);
+        }
+    }
+    out
+}
+
+/// Reads a cursor's text.
+///
+/// # Errors
+/// See [`CursorError`]. Whatever [`encode`] would not have written, a channel named twice included, is malformed.
+pub fn decode(text: &str) -> Result<Cursor, CursorError> {
+    if text.len() > CURSOR_BYTES_MAX {
+        return Err(CursorError::TooLong);
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError::Malformed)?;
+    let (&version, rest) = bytes.split_first().ok_or(CursorError::Malformed)?;
+    if version != VERSION {
+        return Err(CursorError::Version(version));
+    }
+    unpack(Reader(rest))
+}
+
+fn unpack(mut reader: Reader<'_>) -> Result<Cursor, CursorError> {
+    let sequence = reader.varint()?;
+    let mut positions = Vec::new();
+    let mut epoch_before = None;
+    for _ in 0..reader.varint()? {
+        let epoch = Epoch(u64::from_be_bytes(reader.array()?));
+        if epoch_before.is_some_and(|before| before >= epoch) {
+            return Err(CursorError::Malformed);
+        }
+        epoch_before = Some(epoch);
+        let count = reader.varint()?;
+        if count == 0 {
+            return Err(CursorError::Malformed);
+        }
+        for _ in 0..count {
+            if positions.len() == CURSOR_POSITIONS_MAX {
+                return Err(CursorError::TooMany);
+            }
+            positions.push((reader.name()?, Position { epoch, offset: reader.varint()? }));
+        }
+    }
+    let mut names: Vec<_> = positions.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    let named_twice = names.windows(2).any(|pair| pair[0] == pair[1]);
+    if named_twice || !reader.0.is_empty() { Err(CursorError::Malformed) } else { Ok(Cursor { sequence, positions }) }
+}
+
+fn put_varint(mut number: u64, out: &mut Vec<u8>) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], CursorError> {
+        let (taken, rest) = self.0.split_at_checked(count).ok_or(CursorError::Malformed)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], CursorError> {
+        Ok(self.take(N)?.try_into().expect("as many bytes as were asked for"))
+    }
+
+    fn name(&mut self) -> Result<ChannelName, CursorError> {
+        let [length] = self.array()?;
+        let name = std::str::from_utf8(self.take(usize::from(length))?).map_err(|_| CursorError::Malformed)?;
+        ChannelName::parse(name).map_err(|_| CursorError::Malformed)
+    }
+
+    fn varint(&mut self) -> Result<u64, CursorError> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let [byte] = self.array()?;
+            let low = u64::from(byte & 0x7F);
+            // The tenth byte has room for one bit, and a last byte of zero is not the shortest form.
+            if (shift == 63 && low > 1) || (shift > 0 && byte == 0) {
+                return Err(CursorError::Malformed);
+            }
+            number |= low << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(CursorError::Malformed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::{btree_map, vec};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cursor(sequence: u64, positions: &[(&str, u64, u64)]) -> Cursor {
+        let position = |&(name, epoch, offset): &(&str, u64, u64)| {
+            (ChannelName::parse(name).unwrap(), Position { epoch: Epoch(epoch), offset })
+        };
+        Cursor { sequence, positions: positions.iter().map(position).collect() }
+    }
+
+    fn sorted(mut cursor: Cursor) -> Cursor {
+        cursor.positions.sort_by(|a, b| a.0.cmp(&b.0));
+        cursor
+    }
+
+    #[test]
+    fn text_of_a_known_cursor_stays_the_same() {
+        assert_eq!(encode(&Cursor::default()), "AQAA");
+        let known = cursor(3, &[("chat:1", 0x0102_0304_0506_0708, 300)]);
+        assert_eq!(encode(&known), "AQMBAQIDBAUGBwgBBmNoYXQ6MawC");
+        assert_eq!(decode("AQMBAQIDBAUGBwgBBmNoYXQ6MawC"), Ok(known));
+    }
+
+    #[test]
+    fn what_no_hub_has_written_is_refused() {
+        let check = |bytes: &[u8], expected| assert_eq!(decode(&URL_SAFE_NO_PAD.encode(bytes)), Err(expected), "{bytes:?}");
+        check(&[], CursorError::Malformed);
+        check(&[0, 0, 0], CursorError::Version(0));
+        check(&[2, 0, 0], CursorError::Version(2));
+        check(&[1, 0], CursorError::Malformed);
+        check(&[1, 0, 0, 0], CursorError::Malformed);
+        check(&[1, 0x80, 0, 0], CursorError::Malformed);
+        check(&[1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0], CursorError::Malformed);
+        check(&[1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, b'*', 0], CursorError::Malformed);
+        check(&[1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 2, 1, b'a', 0, 1, b'a', 0], CursorError::Malformed);
+        check(&[1, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x02, 0], CursorError::Malformed);
+        assert_eq!(decode("AQAA="), Err(CursorError::Malformed));
+        assert_eq!(decode("AQA"), Err(CursorError::Malformed));
+        assert_eq!(decode(&"A".repeat(CURSOR_BYTES_MAX + 1)), Err(CursorError::TooLong));
+    }
+
+    #[test]
+    fn bounds_hold_where_fits_says_so() {
+        let many = |count: usize, name_bytes: usize| Cursor {
+            sequence: 0,
+            positions: (0..count)
+                .map(|n| (ChannelName::parse(&format!("{n:0name_bytes$}")).unwrap(), Position { epoch: Epoch(1), offset: 1 }))
+                .collect(),
+        };
+        for (count, name_bytes, expected) in [(1024, 4, true), (1025, 4, false), (23, 255, true), (24, 255, false)] {
+            let cursor = many(count, name_bytes);
+            assert_eq!(fits(&cursor), expected, "{count} names of {name_bytes}");
+            assert_eq!(decode(&encode(&cursor)).is_ok(), expected, "{count} names of {name_bytes}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn cursors_survive_their_text(
+            sequence: u64,
+            positions in btree_map("[a-z]{1,12}(:[!-+.-9;-Z]{1,20})?", (0u64..4, any::<u64>()), 0..60),
+        ) {
+            let positions = positions.into_iter().filter_map(|(name, (epoch, offset))| {
+                Some((ChannelName::parse(&name).ok()?, Position { epoch: Epoch(epoch.wrapping_mul(u64::MAX / 3)), offset }))
+            });
+            let cursor = Cursor { sequence, positions: positions.collect() };
+            prop_assert_eq!(decode(&encode(&cursor)).map(sorted), Ok(sorted(cursor)));
+        }
+
+        #[test]
+        fn garbage_is_an_error_or_exactly_what_encode_writes(mut bytes in vec(any::<u8>(), 0..80), text in ".{0,80}") {
+            let _ = decode(&text);
+            if let Some(first) = bytes.first_mut() {
+                *first = VERSION;
+            }
+            let text = URL_SAFE_NO_PAD.encode(&bytes);
+            if let Ok(cursor) = decode(&text) {
+                prop_assert_eq!(encode(&cursor), text);
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The command line: what can be asked for, and how it is explained.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::test::{self, TestOptions};
+use crate::tidy;
+use crate::workspace::Workspace;
+
+/// The chores of the project: everything that CI does, for any machine.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Run every test: install what is missing, check, build, and test from outside
+    ///
+    /// On a Debian-like machine with a Rust toolchain this is the only command needed. What the tests use from outside
+    /// (Redis, nginx, HAProxy, Chromium, Node.js, Python and packages of theirs) is found or installed first, and said
+    /// so. All stages run even if one fails; a stage is left out only if one that it needs has failed. The last line
+    /// is `N passed, N failed`, counted from what the test programs said.
+    Test(TestOptions),
+    /// Check the rules of the design that the compiler can't: edges between crates, file lengths, links and so on
+    ///
+    /// Takes well under a second. Each finding is a line `path:line: message`.
+    Tidy,
+}
+
+impl Cli {
+    /// Does what was asked and says whether it went well.
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        match self.command {
+            Chore::Test(options) => test::run(options),
+            Chore::Tidy => {
+                let clean = tidy::run(&Workspace::find()?)?;
+                Ok(if clean {
+                    ExitCode::SUCCESS
+                } else {
+                    ExitCode::FAILURE
+                })
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What the tests use from outside: found where it is, else installed, and always told.
+//!
+//! Programs come from the machine's packages, Python and Node packages go into the target directory. A second run finds
+//! all of it and takes about a second.
+
+mod node;
+mod python;
+mod stamp;
+mod system;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use self::system::Program;
+use crate::workspace::Workspace;
+
+/// Everything found.
+pub(crate) struct Tools {
+    programs: Vec<(&'static Program, PathBuf)>,
+    /// The Python of the virtual environment with the packages of `tests/python/requirements.txt`.
+    python: PathBuf,
+    node: node::Node,
+}
+
+impl Tools {
+    /// Finds the tools, and installs those that are missing.
+    ///
+    /// # Errors
+    /// If something can be neither found nor installed; the error says what to run by hand.
+    pub(crate) fn find_or_install(workspace: &Workspace) -> Result<Self> {
+        let programs = system::find_or_install()?;
+        let (_, python3) = programs
+            .iter()
+            .find(|(program, _)| program.package == "python3")
+            .expect("python3 is in the table of programs");
+        let tests = workspace.root.join("tests");
+        let requirements = tests.join("python/requirements.txt");
+        let python =
+            python::environment(python3, &workspace.tools().join("python"), &requirements)?;
+        let node = node::find_or_install(python3, &workspace.tools(), &tests.join("node"))?;
+        Ok(Self {
+            programs,
+            python,
+            node,
+        })
+    }
+
+    /// The buf program.
+    pub(crate) fn buf(&self) -> &Path {
+        &self.node.buf
+    }
+
+    /// Tells a command where everything is, by variables of the environment.
+    ///
+    /// `SWITCHBOARD_REDIS_SERVER`, `SWITCHBOARD_NGINX`, `SWITCHBOARD_HAPROXY`, `SWITCHBOARD_CHROMIUM`,
+    /// `SWITCHBOARD_CURL`: programs. `SWITCHBOARD_PYTHON`: the Python that has the packages. `SWITCHBOARD_NODE`: the
+    /// Node.js program, which is also first in `PATH`. `SWITCHBOARD_NODE_MODULES`: the directory `node_modules`.
+    pub(crate) fn tell(&self, command: &mut Command) -> Result<()> {
+        for (program, path) in &self.programs {
+            if let Some(variable) = program.variable {
+                command.env(variable, path);
+            }
+        }
+        command.env("SWITCHBOARD_PYTHON", &self.python);
+        command.env("SWITCHBOARD_NODE", &self.node.program);
+        command.env("SWITCHBOARD_NODE_MODULES", &self.node.modules);
+        command.env("PATH", path_with(&self.node.program)?);
+        Ok(())
+    }
+}
+
+/// `PATH` with the directory of `program` in front.
+fn path_with(program: &Path) -> Result<OsString> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let first = program.parent().map(Path::to_path_buf);
+    let all = first.into_iter().chain(std::env::split_paths(&path));
+    std::env::join_paths(all).context("a directory in PATH has a colon in its name")
+}
