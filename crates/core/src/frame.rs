@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{ChannelName, ClientError, Close, Member, NodeId, Position, Publication, SessionId, UserId};
+use crate::{ChannelName, ClientError, Close, Member, NodeId, Payload, Position, Publication, SessionId, UserId};
 
 /// A frame, before any format has been chosen.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +13,13 @@ pub enum Frame {
     Reply(Reply),
     /// A publication.
     Message(Arc<Publication>),
+    /// A message that a service sent to this session outside any channel; on the wire a `message` without channel and offset.
+    Direct {
+        /// The service's bytes.
+        payload: Payload,
+        /// When it was sent, milliseconds since 1970.
+        time_ms: u64,
+    },
     /// A member came.
     Join(ChannelName, Arc<Member>),
     /// A member went.

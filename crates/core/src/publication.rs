@@ -38,7 +38,8 @@ pub struct Publication {
     pub channel: ChannelName,
     /// The channel's epoch.
     pub epoch: Epoch,
-    /// 1, 2, 3 … within the epoch.
+    /// 1, 2, 3 … within the epoch; 0 for a publication that skipped history: it has no place, is never recovered and
+    /// moves nobody's position.
     pub offset: u64,
     /// The publisher's bytes.
     pub payload: Payload,

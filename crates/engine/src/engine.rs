@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use switchboard_core::{ChannelName, ChannelPattern, PresenceEvent, Publication, SessionId};
 
 use crate::request::{
-    ChannelPage, Counts, EngineError, History, Interrupted, JoinRequest, Leaving, MemberPage, MemberQuery, PublishRequest,
-    Published, Read,
+    ChannelPage, Counts, EngineError, History, Interrupted, JoinRequest, Leaving, MemberPage,
+    MemberQuery, PublishRequest, Published, Read,
 };
 
 /// What keeps history and presence and carries publications between nodes.
@@ -57,10 +57,19 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Ends a session's membership, at once or after a grace. Announces one leave when it really goes. Unknown
     /// members are no error.
-    async fn leave(&self, channel: &ChannelName, session: SessionId, leaving: Leaving) -> Result<(), EngineError>;
+    async fn leave(
+        &self,
+        channel: &ChannelName,
+        session: SessionId,
+        leaving: Leaving,
+    ) -> Result<(), EngineError>;
 
     /// Lists members in a stable order, page by page, never copying a whole large channel.
-    async fn members(&self, channel: &ChannelName, query: MemberQuery) -> Result<MemberPage, EngineError>;
+    async fn members(
+        &self,
+        channel: &ChannelName,
+        query: MemberQuery,
+    ) -> Result<MemberPage, EngineError>;
 
     /// Counts members of many channels in one go; answers in the order asked.
     async fn count_members(&self, channels: &[ChannelName]) -> Result<Vec<Counts>, EngineError>;

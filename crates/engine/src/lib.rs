@@ -12,10 +12,15 @@
 //! To add an engine: a crate that implements [`Engine`], one test that calls `conformance::run`, one match arm in `server`.
 
 pub mod engine;
+pub mod faulty;
+pub mod memory;
 pub mod request;
+//pub mod conformance;
 
 pub use engine::{Engine, Sink};
+pub use faulty::{FaultPlan, FaultyEngine, FaultySink};
+pub use memory::{MemoryConfig, MemoryEngine, MemoryStats};
 pub use request::{
-    ChannelInfo, ChannelPage, Counts, EngineError, History, Interrupted, JoinRequest, Leaving, MemberPage, MemberQuery,
-    PublishRequest, Published, Read, ReadFrom,
+    ChannelInfo, ChannelPage, Counts, EngineError, History, Interrupted, JoinRequest, Leaving,
+    MemberPage, MemberQuery, PublishRequest, Published, Read, ReadFrom,
 };

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use switchboard_core::{ChannelName, Epoch, Member, Origin, Payload, Position, Publication, Retention, SessionId, UserId};
+use switchboard_core::{
+    ChannelName, Epoch, Member, Origin, Payload, Position, Publication, Retention, SessionId,
+    UserId,
+};
 
 /// A publication that asks for its place.
 #[derive(Clone, Debug)]

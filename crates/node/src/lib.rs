@@ -1,1 +1,42 @@
-//! Placeholder while the workspace is laid out.
+//! The asynchronous shell round the core: one hub process.
+//!
+//! Purpose: sessions and their shards, the way of a publication from the engine to sockets, presence, service
+//! streams, drain. Transports and the control API speak to [`Node`] and to nothing else.
+//!
+//! Deliberately absent: HTTP, gRPC, tokens, files, signals. A node is given sockets that have been accepted and identities that have
+//! been verified.
+//!
+//! Reading order: [`opening`] (what a handshake hands over), [`node`] (the face), `publish`, `members`, `channels`,
+//! `sessions` (its verbs), `watch` (service streams); then inwards: `shared`, `dispatch`, `mailbox`, and the heart, `shard`.
+//!
+//! To add a verb for services: a method on [`Node`] beside its kin; if sessions are concerned, a variant of `shard::mail::Mail`.
+
+pub mod opening;
+pub mod node;
+pub mod metrics;
+mod publish;
+mod members;
+mod channels;
+mod sessions;
+mod watch;
+mod admission;
+mod drain;
+mod clock;
+mod shared;
+mod dispatch;
+mod key;
+mod mailbox;
+mod shard;
+
+pub use admission::Admission;
+pub use channels::{ChannelListing, ChannelSummary};
+pub use metrics::Metrics;
+pub use node::{Node, NodeConfig, NodeInfo, StartError};
+pub use opening::{Opening, Transport};
+pub use publish::Publish;
+pub use sessions::{SessionInfo, SessionListing, Target};
+pub use shard::poll::{PollBatch, PollRefused};
+pub use watch::{ChannelUpdate, ChannelWatch, PresenceUpdate, PresenceWatch};
+
+// What the node's signatures name, so that transports and the control API need not depend on engines.
+pub use switchboard_engine::{Counts, Engine, History, MemberPage, Published, ReadFrom, Sink};

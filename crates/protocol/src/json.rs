@@ -4,8 +4,13 @@
 //! writes frames.
 
 pub mod check;
+
 pub mod decode;
+mod arguments;
+mod strict;
+
 pub mod encode;
+mod object;
 
 pub use check::{JsonError, PAYLOAD_DEPTH_MAX, check_json};
 pub use decode::decode_command;

@@ -185,7 +185,8 @@ fn event(frame: &Frame, wire: Wire) -> Bytes {
     let mut object = Vec::with_capacity(frame_bytes_guess(frame));
     let kind = json::encode_inner(frame, &mut object);
     let id = match (frame, wire) {
-        (Frame::Message(publication), Wire::SseChunked | Wire::SseRaw) => Some(cursor::encode(&Cursor {
+        // One that skipped history has no place to go on from.
+        (Frame::Message(publication), Wire::SseChunked | Wire::SseRaw) if publication.offset > 0 => Some(cursor::encode(&Cursor {
             sequence: 0,
             positions: vec![(publication.channel.clone(), publication.position())],
         })),

@@ -20,7 +20,10 @@ use websocket_frames::*;
 /// Low enough that random messages meet it, high enough for any control frame.
 const MESSAGE_BYTES_MAX: usize = 400;
 
-const LIMITS: Limits = Limits { message_bytes_max: MESSAGE_BYTES_MAX as u32, fragments_max: 1024 };
+const LIMITS: Limits = Limits {
+    message_bytes_max: MESSAGE_BYTES_MAX as u32,
+    fragments_max: 1024,
+};
 
 /// Bytes to read, and a sink for what is written.
 struct Wire<'a>(&'a [u8]);
@@ -44,8 +47,16 @@ impl Write for Wire<'_> {
 /// What tungstenite makes of a stream, and whether it refused it.
 fn tungstenite(stream: &[u8], role: Role) -> (Vec<Said>, bool) {
     let config = WebSocketConfig::default()
-        .max_message_size(Some(if role == Role::Server { MESSAGE_BYTES_MAX } else { 1 << 24 }))
-        .max_frame_size(Some(if role == Role::Server { MESSAGE_BYTES_MAX } else { 1 << 24 }));
+        .max_message_size(Some(if role == Role::Server {
+            MESSAGE_BYTES_MAX
+        } else {
+            1 << 24
+        }))
+        .max_frame_size(Some(if role == Role::Server {
+            MESSAGE_BYTES_MAX
+        } else {
+            1 << 24
+        }));
     let mut socket = WebSocket::from_raw_socket(Wire(stream), role, Some(config));
     let mut said = Vec::new();
     loop {
@@ -60,16 +71,22 @@ fn tungstenite(stream: &[u8], role: Role) -> (Vec<Said>, bool) {
             }
             // A code that must not be sent: tungstenite reports its own answer in place of the frame.
             Ok(Message::Close(Some(close)))
-                if close.code == CloseCode::Protocol && close.reason.as_str() == "Protocol violation" =>
+                if close.code == CloseCode::Protocol
+                    && close.reason.as_str() == "Protocol violation" =>
             {
                 return (said, true);
             }
             Ok(Message::Close(Some(close))) => {
-                said.push(Said::Close(Some(close.code.into()), close.reason.to_string()));
+                said.push(Said::Close(
+                    Some(close.code.into()),
+                    close.reason.to_string(),
+                ));
                 return (said, false);
             }
             Ok(Message::Frame(_)) => unreachable!("raw frames are never read"),
-            Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => return (said, false),
+            Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => {
+                return (said, false);
+            }
             Err(Error::Protocol(_) | Error::Utf8(_) | Error::Capacity(_)) => return (said, true),
             Err(other) => panic!("unexpected: {other}"),
         }
@@ -96,7 +113,10 @@ fn any_frame() -> impl Strategy<Value = Vec<u8>> {
         content(),
     )
         .prop_map(|(first, payload)| frame(first, &payload));
-    let control = (prop_oneof![Just(FIN | PING), Just(FIN | PONG)], vec(any::<u8>(), 0..127))
+    let control = (
+        prop_oneof![Just(FIN | PING), Just(FIN | PONG)],
+        vec(any::<u8>(), 0..127),
+    )
         .prop_map(|(first, payload)| frame(first, &payload));
     let close = (
         // 1014 is registered since, but tungstenite does not know it.
@@ -106,16 +126,25 @@ fn any_frame() -> impl Strategy<Value = Vec<u8>> {
     )
         .prop_map(|(code, reason)| close_frame(code, &reason[..reason.len().min(120)]));
     let short_close = vec(any::<u8>(), 0..2).prop_map(|payload| frame(FIN | CLOSE, &payload));
-    let unmasked = content().prop_map(|payload| encode::encode(Opcode::Text, &payload, false).to_vec());
+    let unmasked =
+        content().prop_map(|payload| encode::encode(Opcode::Text, &payload, false).to_vec());
     prop_oneof![24 => plain, 8 => control, 2 => close, 1 => short_close, 1 => unmasked]
 }
 
 /// A message in fragments with control frames between: valid but for what `content` may break.
 fn fragmented() -> impl Strategy<Value = Vec<u8>> {
-    let cuts = vec((any::<prop::sample::Index>(), prop::option::of(vec(any::<u8>(), 0..126))), 0..6);
+    let cuts = vec(
+        (
+            any::<prop::sample::Index>(),
+            prop::option::of(vec(any::<u8>(), 0..126)),
+        ),
+        0..6,
+    );
     (prop_oneof![Just(TEXT), Just(BINARY)], content(), cuts).prop_map(|(opcode, payload, cuts)| {
-        let mut cuts: Vec<_> =
-            cuts.into_iter().map(|(index, ping)| (index.index(payload.len() + 1), ping)).collect();
+        let mut cuts: Vec<_> = cuts
+            .into_iter()
+            .map(|(index, ping)| (index.index(payload.len() + 1), ping))
+            .collect();
         cuts.sort();
         let (mut stream, mut start, mut first) = (Vec::new(), 0, opcode);
         for (end, ping) in cuts {
@@ -224,8 +253,14 @@ fn tungstenite_client_reads_frames_of_every_length_form() {
     for bytes in [0, 1, 125, 126, 65_535, 65_536, 1_000_000] {
         let content = vec![0xa5; bytes];
         let wire = encode::encode(Opcode::Binary, &content, false);
-        assert_eq!(tungstenite(&wire, Role::Client), (vec![Said::Binary(content)], false));
+        assert_eq!(
+            tungstenite(&wire, Role::Client),
+            (vec![Said::Binary(content)], false)
+        );
     }
     let closed = (vec![Said::Close(None, String::new())], false);
-    assert_eq!(tungstenite(&encode::close_reply(None), Role::Client), closed);
+    assert_eq!(
+        tungstenite(&encode::close_reply(None), Role::Client),
+        closed
+    );
 }

@@ -6,14 +6,14 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 /// How long one command may take. A hang must end with a name, not with CI's own limit of time, which tells nothing;
 /// the longest command (a cold build of all tests on two cores) takes about a third of this.
 pub(crate) const COMMAND_LIMIT: Duration = Duration::from_mins(30);
 
 /// How long output may stay open after the command that was started has ended.
-const OUTPUT_GRACE: Duration = Duration::from_secs(10);
+const OUTPUT_GRACE: Duration = Duration::from_secs(3);
 
 /// A cargo command with the environment that a person's shell would give it.
 pub(crate) fn cargo() -> Command {
@@ -77,29 +77,33 @@ pub(crate) fn run_unshown(command: &mut Command) -> Result<()> {
 pub(crate) fn run_hearing(
     command: &mut Command,
     limit: Duration,
-    mut hear: impl FnMut(&str) + Send + 'static,
+    hear: impl FnMut(&str) + Send + 'static,
 ) -> Result<()> {
     println!("$ {}", describe(command));
+    run_copying(command, limit, io::stdout(), hear).with_context(|| describe(command))
+}
+
+fn run_copying(
+    command: &mut Command,
+    limit: Duration,
+    to: impl Write + Send + 'static,
+    hear: impl FnMut(&str) + Send + 'static,
+) -> Result<()> {
     command.stdout(Stdio::piped());
     let mut child = start(command)?;
     let stdout = child.stdout.take().expect("stdout was piped just above");
     let (ended, end_of_output) = mpsc::sync_channel(1);
     thread::spawn(move || {
-        let outcome = tee(BufReader::new(stdout), &mut hear);
-        // The other side is gone only once it has given up on this output.
+        let outcome = tee(BufReader::new(stdout), to, hear);
+        // Nobody listens any more only if this output stayed open for too long.
         let _ = ended.send(outcome);
     });
     let outcome = supervise(&mut child, limit);
-    match end_of_output.recv_timeout(OUTPUT_GRACE) {
-        Ok(copied) => copied.context("cannot pass output on")?,
-        Err(_) => {
-            bail!(
-                "{}: ended, but something it started still runs",
-                describe(command)
-            )
-        }
-    }
-    outcome.with_context(|| describe(command))
+    let copied = end_of_output.recv_timeout(OUTPUT_GRACE);
+    outcome?;
+    copied
+        .context("ended, but something it started still runs")?
+        .context("cannot pass its output on")
 }
 
 /// The command as a person would type it.
@@ -189,12 +193,11 @@ fn parent_of(pid: u32) -> Option<u32> {
     rest.split_whitespace().nth(1)?.parse().ok()
 }
 
-fn tee(mut from: impl BufRead, mut hear: impl FnMut(&str)) -> io::Result<()> {
+fn tee(mut from: impl BufRead, mut to: impl Write, mut hear: impl FnMut(&str)) -> io::Result<()> {
     let mut line = Vec::new();
     while from.read_until(b'\n', &mut line)? > 0 {
-        let mut stdout = io::stdout().lock();
-        stdout.write_all(&line)?;
-        stdout.flush()?;
+        to.write_all(&line)?;
+        to.flush()?;
         hear(String::from_utf8_lossy(&line).trim_end());
         line.clear();
     }
@@ -216,7 +219,7 @@ mod tests {
     fn heard(script: &str, limit: Duration) -> (Vec<String>, Result<()>) {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&lines);
-        let outcome = run_hearing(&mut shell(script), limit, move |line| {
+        let outcome = run_copying(&mut shell(script), limit, io::sink(), move |line| {
             sink.lock().unwrap().push(line.to_owned());
         });
         let lines = lines.lock().unwrap().clone();
@@ -232,8 +235,7 @@ mod tests {
 
     #[test]
     fn failure_is_an_error_that_names_the_command() {
-        let (_, outcome) = heard("exit 3", COMMAND_LIMIT);
-        let message = format!("{:#}", outcome.unwrap_err());
+        let message = format!("{:#}", run(&mut shell("exit 3")).unwrap_err());
         assert!(
             message.contains("sh -c 'exit 3'") && message.contains("exit status: 3"),
             "{message}"
@@ -249,6 +251,16 @@ mod tests {
         // A killed process may wait as a zombie for init, which has no command line.
         let command_line = std::fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
         assert!(command_line.is_empty(), "the child outlived the hang");
+    }
+
+    #[test]
+    fn something_left_running_is_told() {
+        let (lines, outcome) = heard("sleep 600 & echo $!", COMMAND_LIMIT);
+        let left = &lines[0];
+        let ended = Command::new("kill").args(["-KILL", left]).status().unwrap();
+        assert!(ended.success(), "it was not running");
+        let message = format!("{:#}", outcome.unwrap_err());
+        assert!(message.contains("still runs"), "{message}");
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl Tools {
     ///
     /// `SWITCHBOARD_REDIS_SERVER`, `SWITCHBOARD_NGINX`, `SWITCHBOARD_HAPROXY`, `SWITCHBOARD_CHROMIUM`,
     /// `SWITCHBOARD_CURL`: programs. `SWITCHBOARD_PYTHON`: the Python that has the packages. `SWITCHBOARD_NODE`: the
-    /// Node.js program, which is also first in `PATH`. `SWITCHBOARD_NODE_MODULES`: the directory `node_modules`.
+    /// Node.js program, which is also the one in `PATH`. `SWITCHBOARD_NODE_MODULES`: the directory `node_modules`.
     pub(crate) fn tell(&self, command: &mut Command) -> Result<()> {
         for (program, path) in &self.programs {
             if let Some(variable) = program.variable {
@@ -72,10 +72,13 @@ impl Tools {
     }
 }
 
-/// `PATH` with the directory of `program` in front.
+/// `PATH`, with the directory of `program` in front if it is not in there already.
 fn path_with(program: &Path) -> Result<OsString> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let first = program.parent().map(Path::to_path_buf);
-    let all = first.into_iter().chain(std::env::split_paths(&path));
-    std::env::join_paths(all).context("a directory in PATH has a colon in its name")
+    let mut directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let own = program.parent().context("a program is in a directory")?;
+    if !directories.iter().any(|directory| directory == own) {
+        directories.insert(0, own.to_path_buf());
+    }
+    std::env::join_paths(directories).context("a directory in PATH has a colon in its name")
 }

@@ -8,6 +8,11 @@
 //! The verdict does not depend on how the bytes were cut: every rule is checked at the first byte that breaks it, and
 //! in the order of the bytes.
 
+#![expect(
+    clippy::mut_mut,
+    reason = "the outer reference moves the front of the input, the inner one unmasks in place"
+)]
+
 use std::borrow::Cow;
 
 use super::Opcode;
@@ -51,7 +56,10 @@ pub struct Limits {
 impl Default for Limits {
     /// 64 KiB, as a command is small, and 1024 fragments.
     fn default() -> Self {
-        Self { message_bytes_max: 64 * 1024, fragments_max: 1024 }
+        Self {
+            message_bytes_max: 64 * 1024,
+            fragments_max: 1024,
+        }
     }
 }
 
@@ -150,7 +158,11 @@ impl Decoder {
         input: &mut &'a mut [u8],
         inflater: &mut Inflater,
     ) -> Result<Option<Event<'a>>, DecodeError> {
-        let outcome = if self.finished { Ok(None) } else { self.advance(input, inflater) };
+        let outcome = if self.finished {
+            Ok(None)
+        } else {
+            self.advance(input, inflater)
+        };
         if matches!(outcome, Err(_) | Ok(Some(Event::Close { .. }))) {
             self.finished = true;
             self.buffer = Vec::new();
@@ -213,7 +225,8 @@ impl Decoder {
         if !self.gather_header(input, length_end + 4) {
             return Ok(false);
         }
-        self.mask.copy_from_slice(&self.header[length_end..length_end + 4]);
+        self.mask
+            .copy_from_slice(&self.header[length_end..length_end + 4]);
         self.payload_remaining = payload_bytes;
         self.in_payload = true;
         if !first.opcode.is_control() {
@@ -272,7 +285,9 @@ impl Decoder {
         message_complete: bool,
         inflater: &mut Inflater,
     ) -> Result<Option<Event<'a>>, DecodeError> {
-        let kind = self.open.expect("a data frame opens a message or continues one");
+        let kind = self
+            .open
+            .expect("a data frame opens a message or continues one");
         let data = if message_complete && self.message_bytes == 0 {
             Cow::Borrowed(part)
         } else {
@@ -300,7 +315,10 @@ impl Decoder {
         if kind.text && std::str::from_utf8(&data[checked_bytes..]).is_err() {
             return Err(DecodeError::Utf8);
         }
-        Ok(Some(Event::Message { text: kind.text, data }))
+        Ok(Some(Event::Message {
+            text: kind.text,
+            data,
+        }))
     }
 
     /// Checks what arrived of a text, but for a character that is still incomplete at its end.
@@ -372,7 +390,12 @@ fn take_front<'a>(input: &mut &'a mut [u8], bytes: usize) -> &'a mut [u8] {
 
 fn close_event(payload: Cow<'_, [u8]>) -> Result<Event<'_>, DecodeError> {
     let code = match *payload {
-        [] => return Ok(Event::Close { code: None, reason: Cow::Borrowed("") }),
+        [] => {
+            return Ok(Event::Close {
+                code: None,
+                reason: Cow::Borrowed(""),
+            });
+        }
         [_] => return Err(DecodeError::CloseTruncated),
         [high, low, ..] => u16::from_be_bytes([high, low]),
     };
@@ -381,7 +404,12 @@ fn close_event(payload: Cow<'_, [u8]>) -> Result<Event<'_>, DecodeError> {
     }
     let reason = match payload {
         Cow::Borrowed(bytes) => std::str::from_utf8(&bytes[2..]).map(Cow::Borrowed),
-        Cow::Owned(bytes) => std::str::from_utf8(&bytes[2..]).map(|text| Cow::Owned(text.to_owned())),
+        Cow::Owned(bytes) => {
+            std::str::from_utf8(&bytes[2..]).map(|text| Cow::Owned(text.to_owned()))
+        }
     };
-    Ok(Event::Close { code: Some(code), reason: reason.map_err(|_| DecodeError::Utf8)? })
+    Ok(Event::Close {
+        code: Some(code),
+        reason: reason.map_err(|_| DecodeError::Utf8)?,
+    })
 }

@@ -40,7 +40,11 @@ pub struct Deflater {
 impl Deflater {
     /// Makes a compressor of a zlib level, 1 (fast) to 9 (small); others are brought into that range.
     pub fn new(level: u32) -> Self {
-        Self { level: Compression::new(level.clamp(1, 9)), state: None, scratch: Vec::new() }
+        Self {
+            level: Compression::new(level.clamp(1, 9)),
+            state: None,
+            scratch: Vec::new(),
+        }
     }
 
     /// Compresses a payload: raw DEFLATE, sync-flushed, without the trailing `00 00 ff ff`.
@@ -67,7 +71,8 @@ impl Deflater {
         state.reset();
         self.scratch.clear();
         loop {
-            self.scratch.reserve(OUTPUT_STEP_BYTES_MIN.max(payload.len() / 2));
+            self.scratch
+                .reserve(OUTPUT_STEP_BYTES_MIN.max(payload.len() / 2));
             let rest = &payload[state.total_in() as usize..];
             state
                 .compress_vec(rest, &mut self.scratch, FlushCompress::Sync)
@@ -78,7 +83,11 @@ impl Deflater {
             }
         }
         let end = self.scratch.len() - FLUSH_TAIL.len();
-        debug_assert_eq!(self.scratch[end..], FLUSH_TAIL, "a sync flush ends with its marker");
+        debug_assert_eq!(
+            self.scratch[end..],
+            FLUSH_TAIL,
+            "a sync flush ends with its marker"
+        );
         self.scratch.truncate(end);
     }
 
@@ -119,7 +128,11 @@ impl Inflater {
     /// # Errors
     ///
     /// [`InflateError`], as its variants say.
-    pub fn inflate(&mut self, compressed: &[u8], bytes_max: usize) -> Result<Vec<u8>, InflateError> {
+    pub fn inflate(
+        &mut self,
+        compressed: &[u8],
+        bytes_max: usize,
+    ) -> Result<Vec<u8>, InflateError> {
         if compressed.is_empty() {
             return Ok(Vec::new());
         }
@@ -137,7 +150,11 @@ impl Inflater {
                     let end = inflate_stream(state, &INFLATE_TAIL, &mut output, bytes_max);
                     let whole = matches!(end, Ok(Progress::Ended { used }) if used == INFLATE_TAIL.len())
                         && output.len() == output_bytes;
-                    return if whole { Ok(output) } else { Err(InflateError::Corrupt) };
+                    return if whole {
+                        Ok(output)
+                    } else {
+                        Err(InflateError::Corrupt)
+                    };
                 }
             };
             // The client ended the stream by a final block of its own; what follows is a stream anew.
@@ -217,13 +234,27 @@ mod tests {
     fn examples_of_the_rfc_inflate() {
         let mut inflater = Inflater::new();
         let mut check = |compressed: &[u8], expected: &[u8]| {
-            assert_eq!(inflater.inflate(compressed, 100).unwrap(), expected, "{compressed:02x?}");
+            assert_eq!(
+                inflater.inflate(compressed, 100).unwrap(),
+                expected,
+                "{compressed:02x?}"
+            );
         };
         check(&[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00], b"Hello");
-        check(&[0x00, 0x05, 0x00, 0xfa, 0xff, b'H', b'e', b'l', b'l', b'o', 0x00], b"Hello");
+        check(
+            &[
+                0x00, 0x05, 0x00, 0xfa, 0xff, b'H', b'e', b'l', b'l', b'o', 0x00,
+            ],
+            b"Hello",
+        );
         check(&[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00], b"Hello");
         check(&[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00], b"Hello");
-        check(&[0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00], b"Hello");
+        check(
+            &[
+                0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00,
+            ],
+            b"Hello",
+        );
         check(&[0x00], b"");
         check(&[], b"");
     }
@@ -235,7 +266,11 @@ mod tests {
             for payload in [vec![b'a'; bytes], noise(bytes)] {
                 let compressed = deflater.compress(&payload);
                 assert!(!compressed.ends_with(&[0, 0, 0xff, 0xff]) || bytes == 0);
-                assert_eq!(inflater.inflate(&compressed, bytes).unwrap(), payload, "{bytes} bytes");
+                assert_eq!(
+                    inflater.inflate(&compressed, bytes).unwrap(),
+                    payload,
+                    "{bytes} bytes"
+                );
             }
         }
         assert_eq!(deflater.compress(b""), [0x00]);
@@ -246,7 +281,7 @@ mod tests {
         let mut deflater = Deflater::new(6);
         let payload = b"hello hello hello hello hello";
         let first = deflater.frame(Opcode::Text, payload).unwrap();
-        deflater.frame(Opcode::Text, &[b'x'; 70_000]).unwrap();
+        deflater.frame(Opcode::Text, &vec![b'x'; 70_000]).unwrap();
         assert_eq!(deflater.frame(Opcode::Text, payload).unwrap(), first);
         assert_eq!(first[0], 0xc1);
         assert_eq!(usize::from(first[1]), first.len() - 2);
@@ -262,11 +297,23 @@ mod tests {
     fn bomb_is_stopped_at_the_limit() {
         let bomb = Deflater::new(9).compress(&vec![0; 50_000_000]);
         assert!(bomb.len() < 60_000);
-        assert_eq!(Inflater::new().inflate(&bomb, 65_536), Err(InflateError::TooBig));
+        assert_eq!(
+            Inflater::new().inflate(&bomb, 65_536),
+            Err(InflateError::TooBig)
+        );
         let exact = Deflater::new(9).compress(&vec![0; 65_536]);
-        assert_eq!(Inflater::new().inflate(&exact, 65_535), Err(InflateError::TooBig));
-        assert_eq!(Inflater::new().inflate(&exact, 65_536).unwrap().len(), 65_536);
-        assert_eq!(Inflater::new().inflate(&[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00], 0), Err(InflateError::TooBig));
+        assert_eq!(
+            Inflater::new().inflate(&exact, 65_535),
+            Err(InflateError::TooBig)
+        );
+        assert_eq!(
+            Inflater::new().inflate(&exact, 65_536).unwrap().len(),
+            65_536
+        );
+        assert_eq!(
+            Inflater::new().inflate(&[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00], 0),
+            Err(InflateError::TooBig)
+        );
     }
 
     #[test]
@@ -277,7 +324,12 @@ mod tests {
             let start = if whole[0] == 0 { 2 } else { 1 };
             for end in start..whole.len() {
                 let outcome = Inflater::new().inflate(&whole[..end], 10_000);
-                assert_eq!(outcome, Err(InflateError::Corrupt), "cut at {end} of {}", whole.len());
+                assert_eq!(
+                    outcome,
+                    Err(InflateError::Corrupt),
+                    "cut at {end} of {}",
+                    whole.len()
+                );
             }
         }
     }
@@ -285,14 +337,27 @@ mod tests {
     #[test]
     fn garbage_is_corrupt_and_harms_no_later_message() {
         let mut inflater = Inflater::new();
-        assert_eq!(inflater.inflate(&[0xff; 20], 1000), Err(InflateError::Corrupt));
-        assert_eq!(inflater.inflate(&[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00], 5).unwrap(), b"Hello");
+        assert_eq!(
+            inflater.inflate(&[0xff; 20], 1000),
+            Err(InflateError::Corrupt)
+        );
+        assert_eq!(
+            inflater
+                .inflate(&[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00], 5)
+                .unwrap(),
+            b"Hello"
+        );
     }
 
     #[test]
     fn final_blocks_are_bounded() {
         let blocks = |count: usize| [0x03, 0x00].repeat(count);
-        assert_eq!(Inflater::new().inflate(&blocks(FINAL_BLOCKS_MAX), 10).unwrap(), b"");
+        assert_eq!(
+            Inflater::new()
+                .inflate(&blocks(FINAL_BLOCKS_MAX), 10)
+                .unwrap(),
+            b""
+        );
         assert_eq!(
             Inflater::new().inflate(&blocks(FINAL_BLOCKS_MAX + 1), 10),
             Err(InflateError::Corrupt)

@@ -54,7 +54,10 @@ pub fn encode_into(opcode: Opcode, payload: &[u8], rsv1: bool, out: &mut Vec<u8>
 
 /// Encodes a close frame; the reason is cut, between characters, to the 123 bytes that fit beside the code.
 pub fn encode_close(code: u16, reason: &str) -> Bytes {
-    debug_assert!(super::is_close_code(code), "close code {code} must not be sent");
+    debug_assert!(
+        super::is_close_code(code),
+        "close code {code} must not be sent"
+    );
     let reason = &reason[..reason.floor_char_boundary(CONTROL_PAYLOAD_BYTES_MAX - 2)];
     let mut payload = Vec::with_capacity(2 + reason.len());
     payload.extend_from_slice(&code.to_be_bytes());
@@ -89,7 +92,10 @@ pub fn pong(payload: &[u8]) -> Bytes {
 }
 
 fn control(opcode: Opcode, payload: &[u8]) -> Bytes {
-    debug_assert!(payload.len() <= CONTROL_PAYLOAD_BYTES_MAX, "control payload too long");
+    debug_assert!(
+        payload.len() <= CONTROL_PAYLOAD_BYTES_MAX,
+        "control payload too long"
+    );
     encode(opcode, payload, false)
 }
 

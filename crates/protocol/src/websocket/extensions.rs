@@ -2,8 +2,7 @@
 
 use super::deflate::WINDOW_BITS;
 
-const ACCEPTED: &str =
-    "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+const ACCEPTED: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 const ACCEPTED_WITH_WINDOW: &str = "permessage-deflate; server_no_context_takeover; \
      client_no_context_takeover; server_max_window_bits=15";
 
@@ -72,7 +71,10 @@ fn parse_offer(parser: &mut Parser<'_>) -> Result<Option<&'static str>, Malforme
 
 /// Which parameters an offer has had.
 #[derive(Default)]
-#[expect(clippy::struct_excessive_bools, reason = "one for each parameter of the RFC")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one for each parameter of the RFC"
+)]
 struct Parameters {
     server_no_context_takeover: bool,
     client_no_context_takeover: bool,
@@ -86,14 +88,16 @@ impl Parameters {
         let (seen, fits) = match (name, value) {
             ("server_no_context_takeover", None) => (&mut self.server_no_context_takeover, true),
             ("client_no_context_takeover", None) => (&mut self.client_no_context_takeover, true),
-            ("server_max_window_bits", Some(value)) => {
-                (&mut self.server_max_window_bits, window_bits(value) == Some(WINDOW_BITS))
-            }
+            ("server_max_window_bits", Some(value)) => (
+                &mut self.server_max_window_bits,
+                window_bits(value) == Some(WINDOW_BITS),
+            ),
             // A hint, and any window the client may choose is one that this side can inflate.
             ("client_max_window_bits", None) => (&mut self.client_max_window_bits, true),
-            ("client_max_window_bits", Some(value)) => {
-                (&mut self.client_max_window_bits, window_bits(value).is_some())
-            }
+            ("client_max_window_bits", Some(value)) => (
+                &mut self.client_max_window_bits,
+                window_bits(value).is_some(),
+            ),
             _ => return false,
         };
         let repeated = std::mem::replace(seen, true);
@@ -136,10 +140,17 @@ impl<'a> Parser<'a> {
     }
 
     fn token(&mut self) -> Result<&'a str, MalformedExtensions> {
-        let end = self.rest.find(|c| !is_token_char(c)).unwrap_or(self.rest.len());
+        let end = self
+            .rest
+            .find(|c| !is_token_char(c))
+            .unwrap_or(self.rest.len());
         let (token, rest) = self.rest.split_at(end);
         self.rest = rest;
-        if token.is_empty() { Err(MalformedExtensions) } else { Ok(token) }
+        if token.is_empty() {
+            Err(MalformedExtensions)
+        } else {
+            Ok(token)
+        }
     }
 
     /// A token, or one in quotes (RFC 6455: the unquoted value must be a token).
@@ -182,15 +193,30 @@ mod tests {
         check("permessage-deflate", Some(ACCEPTED));
         check("Permessage-Deflate", Some(ACCEPTED));
         check("permessage-deflate; client_max_window_bits", Some(ACCEPTED));
-        check("permessage-deflate;client_max_window_bits=10 ; server_no_context_takeover", Some(ACCEPTED));
-        check("permessage-deflate; client_no_context_takeover; client_max_window_bits=\"12\"", Some(ACCEPTED));
-        check("permessage-deflate; client_max_window_bits=\"1\\2\"", Some(ACCEPTED));
+        check(
+            "permessage-deflate;client_max_window_bits=10 ; server_no_context_takeover",
+            Some(ACCEPTED),
+        );
+        check(
+            "permessage-deflate; client_no_context_takeover; client_max_window_bits=\"12\"",
+            Some(ACCEPTED),
+        );
+        check(
+            "permessage-deflate; client_max_window_bits=\"1\\2\"",
+            Some(ACCEPTED),
+        );
     }
 
     #[test]
     fn window_of_the_server_is_answered_when_it_was_offered() {
-        check("permessage-deflate; server_max_window_bits=15", Some(ACCEPTED_WITH_WINDOW));
-        check("permessage-deflate; server_max_window_bits=\"15\"", Some(ACCEPTED_WITH_WINDOW));
+        check(
+            "permessage-deflate; server_max_window_bits=15",
+            Some(ACCEPTED_WITH_WINDOW),
+        );
+        check(
+            "permessage-deflate; server_max_window_bits=\"15\"",
+            Some(ACCEPTED_WITH_WINDOW),
+        );
         check("permessage-deflate; server_max_window_bits=10", None);
     }
 
@@ -204,7 +230,10 @@ mod tests {
             "permessage-deflate; server_max_window_bits=15, permessage-deflate",
             Some(ACCEPTED_WITH_WINDOW),
         );
-        check("permessage-bzip2; x=\"a\", ,permessage-deflate,", Some(ACCEPTED));
+        check(
+            "permessage-bzip2; x=\"a\", ,permessage-deflate,",
+            Some(ACCEPTED),
+        );
     }
 
     #[test]

@@ -91,7 +91,10 @@ pub fn accept_key(key: &str) -> String {
 }
 
 fn has_token(header: Option<&str>, token: &str) -> bool {
-    header.is_some_and(|list| list.split(',').any(|item| item.trim().eq_ignore_ascii_case(token)))
+    header.is_some_and(|list| {
+        list.split(',')
+            .any(|item| item.trim().eq_ignore_ascii_case(token))
+    })
 }
 
 #[cfg(test)]
@@ -114,7 +117,10 @@ mod tests {
 
     #[test]
     fn key_of_the_rfc() {
-        assert_eq!(accept_key("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(
+            accept_key("dGhlIHNhbXBsZSBub25jZQ=="),
+            "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+        );
         assert_eq!(accept(&GOOD).unwrap(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
@@ -130,24 +136,57 @@ mod tests {
 
     #[test]
     fn each_fault_has_its_status() {
-        refused(UpgradeRequest { method: "POST", ..GOOD }, HandshakeError::Method, 405);
+        refused(
+            UpgradeRequest {
+                method: "POST",
+                ..GOOD
+            },
+            HandshakeError::Method,
+            405,
+        );
         for upgrade in [None, Some("h2c"), Some("websockets")] {
-            refused(UpgradeRequest { upgrade, ..GOOD }, HandshakeError::NotUpgrade, 426);
+            refused(
+                UpgradeRequest { upgrade, ..GOOD },
+                HandshakeError::NotUpgrade,
+                426,
+            );
         }
         for connection in [None, Some("close"), Some("no-upgrade")] {
-            refused(UpgradeRequest { connection, ..GOOD }, HandshakeError::NotUpgrade, 426);
+            refused(
+                UpgradeRequest { connection, ..GOOD },
+                HandshakeError::NotUpgrade,
+                426,
+            );
         }
         for version in [None, Some("8"), Some("13, 8"), Some("")] {
-            refused(UpgradeRequest { version, ..GOOD }, HandshakeError::Version, 426);
+            refused(
+                UpgradeRequest { version, ..GOOD },
+                HandshakeError::Version,
+                426,
+            );
         }
-        for key in [None, Some(""), Some("c2hvcnQ="), Some("not base64!"), Some("dGhlIHNhbXBsZSBub25jZQ")] {
+        for key in [
+            None,
+            Some(""),
+            Some("c2hvcnQ="),
+            Some("not base64!"),
+            Some("dGhlIHNhbXBsZSBub25jZQ"),
+        ] {
             refused(UpgradeRequest { key, ..GOOD }, HandshakeError::Key, 400);
         }
     }
 
     #[test]
     fn refused_version_names_the_one_spoken() {
-        assert!(HandshakeError::Version.headers().contains(&("sec-websocket-version", "13")));
-        assert!(HandshakeError::NotUpgrade.headers().contains(&("upgrade", "websocket")));
+        assert!(
+            HandshakeError::Version
+                .headers()
+                .contains(&("sec-websocket-version", "13"))
+        );
+        assert!(
+            HandshakeError::NotUpgrade
+                .headers()
+                .contains(&("upgrade", "websocket"))
+        );
     }
 }

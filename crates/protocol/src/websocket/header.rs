@@ -65,7 +65,9 @@ pub(super) fn extended_length_bytes(byte: u8, opcode: Opcode) -> Result<usize, D
 ///
 /// RFC 6455 has the shortest form as a MUST; a client that pads lengths is as broken as one that does not mask.
 pub(super) fn payload_length(second: u8, extended: &[u8]) -> Result<u64, DecodeError> {
-    let value = extended.iter().fold(0, |value: u64, byte| value << 8 | u64::from(*byte));
+    let value = extended
+        .iter()
+        .fold(0, |value: u64, byte| value << 8 | u64::from(*byte));
     match extended.len() {
         0 => Ok(u64::from(second & LENGTH)),
         2 if value < 126 => Err(DecodeError::LengthNotMinimal),

@@ -24,8 +24,11 @@ mod tests {
     fn parts_unmask_like_the_whole() {
         let masked: Vec<u8> = (0..100).map(|byte: u8| byte.wrapping_mul(7)).collect();
         let key = [0x12, 0x34, 0x56, 0x78];
-        let expected: Vec<u8> =
-            masked.iter().enumerate().map(|(index, byte)| byte ^ key[index % 4]).collect();
+        let expected: Vec<u8> = masked
+            .iter()
+            .enumerate()
+            .map(|(index, byte)| byte ^ key[index % 4])
+            .collect();
         for cut in 0..=masked.len() {
             let mut payload = masked.clone();
             let mut turning = key;

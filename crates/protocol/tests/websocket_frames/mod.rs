@@ -43,7 +43,12 @@ pub(crate) fn frame_in_form(first: u8, payload: &[u8], extended_bytes: usize) ->
     const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
     let mut frame = header(first, payload.len() as u64, extended_bytes);
     frame.extend_from_slice(&MASK);
-    frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame.extend(
+        payload
+            .iter()
+            .zip(MASK.iter().cycle())
+            .map(|(byte, mask)| byte ^ mask),
+    );
     frame
 }
 
@@ -53,11 +58,11 @@ pub(crate) fn header(first: u8, length: u64, extended_bytes: usize) -> Vec<u8> {
     match extended_bytes {
         0 => header.push(0x80 | u8::try_from(length).unwrap()),
         2 => {
-            header.push(0x80 | 126);
+            header.push(0xfe);
             header.extend_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
         }
         _ => {
-            header.push(0x80 | 127);
+            header.push(0xff);
             header.extend_from_slice(&length.to_be_bytes());
         }
     }
@@ -108,7 +113,11 @@ impl Listener {
         }
         assert!(input.is_empty(), "input is left over");
         if self.decoder.is_idle() || self.decoder.is_finished() {
-            assert_eq!(self.decoder.buffered_bytes(), 0, "an idle decoder holds a buffer");
+            assert_eq!(
+                self.decoder.buffered_bytes(),
+                0,
+                "an idle decoder holds a buffer"
+            );
         }
     }
 
@@ -169,4 +178,39 @@ pub(crate) fn decode_every_way(stream: &[u8], limits: Limits, deflate: bool) -> 
         assert_eq!(chunked, whole, "in chunks of seed {seed}");
     }
     whole
+}
+
+/// The limits of most cases.
+pub(crate) const LIMITS: Limits = Limits {
+    message_bytes_max: 1 << 20,
+    fragments_max: 1024,
+};
+
+#[track_caller]
+pub(crate) fn check(frames: &[Vec<u8>], said: &[Said], error: Option<DecodeError>) {
+    let verdict = decode_every_way(&frames.concat(), LIMITS, false);
+    assert_eq!(verdict, (said.to_vec(), error));
+}
+
+#[track_caller]
+pub(crate) fn refused(frames: &[Vec<u8>], error: DecodeError, code: u16) {
+    check(frames, &[], Some(error));
+    assert_eq!(error.close_code(), code);
+}
+
+/// The stream is refused at its last byte and not before.
+#[track_caller]
+pub(crate) fn refused_at_last_byte(stream: &[u8], error: DecodeError) {
+    let mut listener = Listener::new(LIMITS, false);
+    let (last, before) = stream.split_last().unwrap();
+    for byte in before {
+        listener.hear(&[*byte]);
+    }
+    assert_eq!(listener.error, None, "refused too early");
+    listener.hear(&[*last]);
+    assert_eq!(listener.error, Some(error));
+}
+
+pub(crate) fn text(content: &str) -> Said {
+    Said::Text(content.to_owned())
 }

@@ -56,7 +56,7 @@ export class Measurement {
         return arrived - sent;
       } catch (error) {
         if (error.code !== 'rate_limited') throw error;
-        await new Promise((resolve) => setTimeout(resolve, Math.max(100, error.retryAfter)));
+        await new Promise((resolve) => setTimeout(resolve, error.retryAfter || 100));
       } finally {
         clearTimeout(timer);
       }

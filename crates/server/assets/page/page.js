@@ -8,6 +8,8 @@ import { Session } from '/session.js';
 import { $, Stream, element, milliseconds, showMembers, showSubscriptions, showTargets, showTerminal } from '/view.js';
 
 const stream = new Stream();
+// All of them: a member that came back within the grace keeps the session it joined with.
+const ownSessions = new Set();
 const counts = { messages: 0, gaps: 0, reconnects: 0 };
 
 const session = new Session(async () => (await devSession()).token, {
@@ -15,6 +17,7 @@ const session = new Session(async () => (await devSession()).token, {
   opened(info, resumed) {
     if (resumed) counts.reconnects += 1;
     $('alert').hidden = true;
+    ownSessions.add(info.session);
     $('session').textContent = info.session ?? '–';
     $('user').textContent = info.user || 'anonymous';
     $('node').textContent = info.node ?? '–';
@@ -26,9 +29,10 @@ const session = new Session(async () => (await devSession()).token, {
     }, 1000);
     refresh();
   },
-  subscribed(channel, { recovered }) {
+  subscribed(channel, { recovered, policy }) {
     stream.note('subscribed', `${channel}${recovered ? ', what was missed follows' : ''}`);
-    presence.load(channel);
+    if (policy && !policy.presence) presence.none(channel);
+    else presence.load(channel);
     refresh();
   },
   unsubscribed(channel) {
@@ -44,15 +48,18 @@ const session = new Session(async () => (await devSession()).token, {
   },
   note: (text, channel, level) => stream.note('note', channel ? `${channel}: ${text}` : text, level),
 });
-const presence = new Presence(session, () => showMembers(presence.channels, session.info?.session));
+const presence = new Presence(session, () => showMembers(presence.channels, ownSessions));
 const clock = new Clock(session, showClock);
 const measurement = new Measurement(session);
 
 /** The hub's own words to this page; each has a token that is good for a short time. */
 async function devSession() {
-  const response = await fetch('/dev/session.json', { cache: 'no-store' });
+  // The same user for the life of a tab: a session refreshes and resumes only as whom it was opened.
+  const user = sessionStorage.getItem('user');
+  const response = await fetch(`/dev/session.json${user ? `?${new URLSearchParams({ user })}` : ''}`, { cache: 'no-store' });
   if (!response.ok) throw new Error(`/dev/session.json answered ${response.status}`);
   const answer = await response.json();
+  if (answer.user) sessionStorage.setItem('user', answer.user);
   $('version').textContent = answer.version ?? '';
   $('version').hidden = !answer.version;
   $('api').textContent = answer.api ? `gRPC at ${answer.api}` : '';

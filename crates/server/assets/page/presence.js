@@ -41,6 +41,12 @@ export class Presence {
     this.#changed();
   }
 
+  /** The channel's policy has no presence. */
+  none(channel) {
+    this.channels.set(channel, { members: new Map(), count: 0, error: 'This channel tracks no members.' });
+    this.#changed();
+  }
+
   frame(kind, { channel, member }) {
     if (!member) return;
     this.#since.get(channel)?.push([kind, member]);

@@ -49,7 +49,7 @@ export class Session {
 
   /**
    * `credentials()` resolves to a fresh token. Hooks: `state(state, note)`, `opened(info, resumed)`, `subscribed(channel,
-   * {position, recovered})`, `unsubscribed(channel)`, `frame(kind, body)` for every frame but replies, `refused(problem)`,
+   * {position, recovered, policy})`, `unsubscribed(channel)`, `frame(kind, body)` for every frame but replies, `refused(problem)`,
    * `note(text, channel, level)`.
    */
   constructor(credentials, hooks) {
@@ -133,7 +133,7 @@ export class Session {
     try {
       token = await this.#credentials();
     } catch (error) {
-      if (generation === this.#generation) this.#again(null, `no token: ${error.message}`);
+      if (generation === this.#generation) this.#again(0, `no token: ${error.message}`);
       return;
     }
     if (generation !== this.#generation) return;
@@ -204,13 +204,13 @@ export class Session {
     this.#reply({ id, error });
   }
 
-  #subscribed(channel, { position, recovered }) {
+  #subscribed(channel, { position, recovered, policy }) {
     if (!this.channels.has(channel)) this.channels.set(channel, place());
     const entry = this.channels.get(channel);
     entry.live = true;
     // What is known from messages is older or equal: what was missed since is on its way. A gap says where it is not.
     if (position && entry.position === null) entry.position = position;
-    this.#hooks.subscribed(channel, { position, recovered });
+    this.#hooks.subscribed(channel, { position, recovered, policy });
   }
 
   #subscribedByHub(body) {
@@ -280,19 +280,19 @@ export class Session {
     const gone = problem && opened && (problem.status === 404 || problem.status === 410);
     if (gone) this.#hooks.note('the hub no longer knows this session: opening another from where it was', null, 'warn');
     else if (problem) this.#hooks.refused(problem);
-    const stay = problem ? !gone && !isTemporary(problem) : hint?.reconnect === false || !maySpeakAgain(hint?.code ?? code);
+    const stay = problem ? !gone && !isTemporary(problem) : hint ? !hint.reconnect : !asksBack(code);
     if (stay) {
       this.disconnect(why);
       return;
     }
-    this.#again(hint?.reconnect_after ?? problem?.retryAfter ?? null, why);
+    this.#again(Number(hint?.reconnect_after ?? problem?.retryAfter ?? 0), why);
   }
 
-  // A wait that the hub asks for is already spread out between its clients; our own has to be.
+  // A wait that the hub asks for is already spread out between its clients; our own (for 0, no advice) has to be.
   #again(asked, why) {
     if (this.#openedAt > 0 && performance.now() - this.#openedAt > SETTLED) this.#attempt = 0;
     this.#attempt += 1;
-    const wait = asked === null ? backoff(this.#attempt) : Number(asked);
+    const wait = asked || backoff(this.#attempt);
     this.#become('connecting', `${why ? `${why}: ` : ''}again in ${(wait / 1000).toFixed(1)} s`);
     const generation = this.#generation;
     this.#timer = setTimeout(() => {
@@ -329,7 +329,7 @@ function place() {
 }
 
 // The close codes of the protocol that ask for another try; a session that ended without one (1006, 1005) does too.
-function maySpeakAgain(code) {
-  if (code === null || code === undefined) return true;
+function asksBack(code) {
+  if (code === null) return true;
   return [1001, 1005, 1006, 1011, 1012, 1013].includes(code) || (code >= 4000 && code < 4200);
 }

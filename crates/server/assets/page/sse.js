@@ -32,7 +32,7 @@ export function openSse(query, hooks) {
     hooks.frame(kind, body);
     // EventSource comes back by itself at the pace of `retry:`. Not where the hub says stay away, and not with the
     // token in its URL where a new one is asked for.
-    if (kind === 'close' && (body.reconnect === false || (body.code >= 4100 && body.code < 4300))) {
+    if (kind === 'close' && (!body.reconnect || (body.code >= 4100 && body.code < 4300))) {
       finish({ code: body.code, reason: body.reason });
     }
   };

@@ -76,7 +76,7 @@ export class Stream {
     payload.setAttribute('aria-expanded', 'false');
     const taken = element('span', 'latency', latency === null ? '' : milliseconds(latency));
     if (latencyTitle) taken.title = latencyTitle;
-    row.append(element('time', '', timeOfDay(at)), element('span', 'channel', frame.channel ?? ''), element('span', 'offset', String(frame.offset ?? '')), name, payload, taken);
+    row.append(element('time', '', timeOfDay(at)), element('span', 'channel', frame.channel || 'direct'), element('span', 'offset', String(frame.offset ?? '')), name, payload, taken);
     this.#put(row);
   }
 
@@ -149,7 +149,7 @@ function summary({ data, binary }) {
   return text.length > SUMMARY_CHARACTERS ? `${text.slice(0, SUMMARY_CHARACTERS)}…` : text;
 }
 
-/** Members by channel; `own` is this page's session id. */
+/** Members by channel; `own` holds the ids of this page's sessions. */
 export function showMembers(channels, own) {
   const target = $('members');
   if (channels.size === 0) {
@@ -171,7 +171,7 @@ export function showMembers(channels, own) {
         item.title = member.info === undefined ? '' : JSON.stringify(member.info);
         const user = member.user || 'anonymous';
         item.append(element('span', `face ${hue(user)}`, [...user][0].toUpperCase()), element('span', 'name', user), element('code', '', member.session));
-        if (member.session === own) item.append(element('span', 'tag', 'you'));
+        if (own.has(member.session)) item.append(element('span', 'tag', 'you'));
         list.append(item);
       }
       group.append(list);

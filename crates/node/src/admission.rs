@@ -1,0 +1,109 @@
+//! Who may have a session: the bounds on sessions, kept before anything is accepted.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use switchboard_core::{ClientError, ErrorCode, Limits, UserId};
+
+use crate::shared::Shared;
+
+/// Counts sessions, and those of each user where that is bounded.
+#[derive(Debug, Default)]
+pub(crate) struct Admissions {
+    sessions: AtomicUsize,
+    turns: AtomicUsize,
+    users: Mutex<HashMap<UserId, usize>>,
+}
+
+/// A place for one session; given back when it is dropped.
+pub struct Admission {
+    shared: Arc<Shared>,
+    counted_user: Option<UserId>,
+}
+
+impl std::fmt::Debug for Admission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admission").finish_non_exhaustive()
+    }
+}
+
+impl Admissions {
+    /// Sessions that hold a place.
+    pub(crate) fn sessions(&self) -> usize {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Counts up with each call: whose turn it is.
+    pub(crate) fn turn(&self) -> usize {
+        self.turns.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn take(&self, limits: &Limits, user: Option<&UserId>) -> Result<Option<UserId>, ClientError> {
+        let full = || {
+            ClientError::new(ErrorCode::Unavailable, "this node has as many sessions as it takes: try again")
+                .retry_after(Duration::from_secs(5))
+        };
+        let max = if limits.sessions_max == 0 { usize::MAX } else { limits.sessions_max };
+        self.sessions
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < max).then_some(n + 1))
+            .map_err(|_| full())?;
+        let Some(user) = user.filter(|_| limits.sessions_per_user_max > 0) else { return Ok(None) };
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = users.entry(user.clone()).or_insert(0);
+        if *count >= limits.sessions_per_user_max {
+            self.sessions.fetch_sub(1, Ordering::Relaxed);
+            let message = "this user has as many sessions as allowed: close one, then try again";
+            return Err(ClientError::new(ErrorCode::LimitExceeded, message).retry_after(Duration::from_secs(10)));
+        }
+        *count += 1;
+        Ok(Some(user.clone()))
+    }
+}
+
+impl Admission {
+    pub(crate) fn take(shared: &Arc<Shared>, user: Option<&UserId>) -> Result<Self, ClientError> {
+        if shared.draining.load(Ordering::Relaxed) {
+            let message = "this node is shutting down: try again, another will answer";
+            return Err(ClientError::new(ErrorCode::Unavailable, message).retry_after(Duration::from_secs(1)));
+        }
+        let counted_user = shared.admissions.take(&shared.limits, user)?;
+        Ok(Self { shared: Arc::clone(shared), counted_user })
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let admissions = &self.shared.admissions;
+        admissions.sessions.fetch_sub(1, Ordering::Relaxed);
+        if let Some(user) = self.counted_user.take() {
+            let mut users = admissions.users.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(count) = users.get_mut(&user) {
+                *count -= 1;
+                if *count == 0 {
+                    users.remove(&user);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_hold_and_a_refused_session_takes_no_place() {
+        let limits = Limits { sessions_max: 3, sessions_per_user_max: 2, ..Limits::default() };
+        let admissions = Admissions::default();
+        let alice: UserId = "alice".into();
+        for _ in 0..2 {
+            assert_eq!(admissions.take(&limits, Some(&alice)), Ok(Some(alice.clone())));
+        }
+        assert_eq!(admissions.take(&limits, Some(&alice)).unwrap_err().code, ErrorCode::LimitExceeded);
+        assert_eq!(admissions.take(&limits, None), Ok(None));
+        assert_eq!(admissions.take(&limits, None).unwrap_err().code, ErrorCode::Unavailable);
+        assert_eq!(admissions.sessions(), 3);
+    }
+}

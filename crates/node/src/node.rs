@@ -1,0 +1,278 @@
+//! A node: its making, its end, and what transports ask of it.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use bytes::Bytes;
+use socket2::Socket;
+use switchboard_core::{ClientError, ErrorCode, Identity, Limits, NodeId, PolicyTable, TokenVerifier};
+use switchboard_engine::{Engine, Sink};
+use tokio::sync::oneshot;
+
+use crate::admission::{Admission, Admissions};
+use crate::clock::Clock;
+use crate::dispatch::{Dispatch, SHARDS_MAX};
+use crate::key::Key;
+use crate::mailbox::Mailbox;
+use crate::metrics::Metrics;
+use crate::opening::Opening;
+use crate::shard::mail::Mail;
+use crate::shard::poll::{PollBatch, PollRefused};
+use crate::shard::{self, ShardThread};
+use crate::shared::Shared;
+
+/// What a node is made with.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Its bounds. `sessions_max` 0 is no bound here: the server works it out from the descriptor limit.
+    pub limits: Limits,
+    /// Its namespaces.
+    pub policies: PolicyTable,
+    /// Shards, 1 to 64; most often one a core.
+    pub shards: u16,
+    /// The program's version.
+    pub version: &'static str,
+}
+
+/// Why a node could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The number of shards is out of range.
+    #[error("{0} shards: a node has 1 to {SHARDS_MAX}")]
+    Shards(u16),
+    /// The system gave no randomness.
+    #[error("no randomness from the system")]
+    Random(#[source] getrandom::Error),
+    /// A shard's thread could not start.
+    #[error("could not start a shard")]
+    Thread(#[source] std::io::Error),
+}
+
+/// What a node tells of itself.
+#[derive(Clone, Debug)]
+pub struct NodeInfo {
+    /// Its id.
+    pub id: NodeId,
+    /// The program's version.
+    pub version: &'static str,
+    /// When it started, milliseconds since 1970.
+    pub started_ms: u64,
+    /// Live sessions.
+    pub sessions: u64,
+    /// Live subscriptions.
+    pub subscriptions: u64,
+    /// Channels with subscribers, counted once a shard.
+    pub channels: u64,
+    /// Whether it drains.
+    pub draining: bool,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    threads: std::sync::Mutex<Vec<ShardThread>>,
+}
+
+/// One hub process's core. Cloning is a reference count.
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+impl Node {
+    /// Starts a node: its shards run when this returns. `make_engine` is given the sink to deliver to.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn start(
+        config: NodeConfig,
+        verifier: Arc<dyn TokenVerifier>,
+        make_engine: impl FnOnce(Arc<dyn Sink>) -> Arc<dyn Engine>,
+    ) -> Result<Self, StartError> {
+        if config.shards == 0 || usize::from(config.shards) > SHARDS_MAX {
+            return Err(StartError::Shards(config.shards));
+        }
+        let mut id = [0; 4];
+        getrandom::fill(&mut id).map_err(StartError::Random)?;
+        let metrics = Arc::new(Metrics::default());
+        let mailboxes = (0..config.shards).map(|_| Arc::new(Mailbox::new(config.limits.mailbox_len_max))).collect();
+        let dispatch = Arc::new(Dispatch::new(mailboxes, Arc::clone(&metrics), config.limits.deflate_bytes_min));
+        let clock = Clock::new();
+        let sink: Arc<dyn Sink> = Arc::<Dispatch>::clone(&dispatch);
+        let shared = Arc::new(Shared {
+            id: NodeId(u32::from_le_bytes(id)),
+            version: config.version,
+            limits: config.limits,
+            policies: config.policies,
+            engine: make_engine(sink),
+            verifier,
+            metrics,
+            dispatch,
+            admissions: Admissions::default(),
+            clock,
+            started_ms: clock.wall_ms(),
+            draining: AtomicBool::new(false),
+        });
+        let threads = (0..config.shards)
+            .map(|index| shard::start(index, Arc::clone(&shared)))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(StartError::Thread)?;
+        Ok(Self { inner: Arc::new(Inner { shared, threads: std::sync::Mutex::new(threads) }) })
+    }
+
+    /// Ends every session at once, then the shards and the engine; waits for them.
+    pub async fn shutdown(&self) {
+        self.refuse_sessions();
+        for shard in 0..self.shards() {
+            self.mailbox(shard).send(Mail::Stop);
+        }
+        let threads = {
+            let mut threads = self.inner.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            std::mem::take(&mut *threads)
+        };
+        for thread in threads {
+            thread.ended().await;
+        }
+        self.shared().engine.shutdown().await;
+    }
+
+    /// This node's id.
+    pub fn id(&self) -> NodeId {
+        self.shared().id
+    }
+
+    /// Its bounds.
+    pub fn limits(&self) -> &Limits {
+        &self.shared().limits
+    }
+
+    /// Its counters.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.shared().metrics
+    }
+
+    /// Its engine, for readiness checks.
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        &self.shared().engine
+    }
+
+    /// Sessions that are open or opening.
+    pub fn sessions(&self) -> usize {
+        self.shared().admissions.sessions()
+    }
+
+    /// What it tells of itself.
+    pub fn info(&self) -> NodeInfo {
+        let shared = self.shared();
+        NodeInfo {
+            id: shared.id,
+            version: shared.version,
+            started_ms: shared.started_ms,
+            sessions: self.sessions() as u64,
+            subscriptions: u64::try_from(shared.metrics.subscriptions.get()).unwrap_or(0),
+            channels: u64::try_from(shared.metrics.channels.get()).unwrap_or(0),
+            draining: self.is_draining(),
+        }
+    }
+
+    /// Checks what a handshake asks for, before anything is accepted.
+    ///
+    /// # Errors
+    /// `permission_denied` or `unknown_namespace` for a channel, `limit_exceeded` for too many.
+    pub fn check_opening(&self, opening: &Opening) -> Result<(), ClientError> {
+        let (shared, grants) = (self.shared(), &opening.identity.grants);
+        let max = shared.limits.opening_channels_max.min(shared.limits.subscriptions_per_session_max);
+        if opening.channels.len() + grants.channels.len() > max {
+            let message = format!("{} channels at once: at most {max}", opening.channels.len() + grants.channels.len());
+            return Err(ClientError::new(ErrorCode::LimitExceeded, message));
+        }
+        for channel in opening.channels.iter().chain(&grants.channels) {
+            let policy = shared.policy(channel)?;
+            if !policy.public && !grants.may_subscribe(channel) {
+                let message = format!("the token does not grant `subscribe` on {channel}");
+                return Err(ClientError::new(ErrorCode::PermissionDenied, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a place for a session.
+    ///
+    /// # Errors
+    /// `unavailable` when the node is full or draining, `limit_exceeded` when the user has too many; both with `retry_after`.
+    pub fn admit(&self, identity: &Identity) -> Result<Admission, ClientError> {
+        Admission::take(self.shared(), identity.user.as_ref())
+    }
+
+    /// Hands over an accepted connection: a TCP socket past its upgrade or its response head, or the near end of a
+    /// socket pair whose far end is pumped into something that cannot be adopted (TLS, HTTP/2). `leftover` is what was read
+    /// past the request's head. The socket is used as non-blocking.
+    pub fn adopt(&self, opening: Opening, admission: Admission, socket: Socket, leftover: Bytes) {
+        let shard = self.next_shard();
+        self.mailbox(shard).send(Mail::Adopt(Box::new(shard::mail::Adopt { opening, admission, socket, leftover })));
+    }
+
+    /// Opens a poll session; the first [`Node::poll`] with the key gets what it starts with.
+    ///
+    /// # Errors
+    /// `unavailable` when the node stops.
+    pub async fn open_poll(&self, opening: Opening, admission: Admission) -> Result<String, ClientError> {
+        let (reply, answer) = oneshot::channel();
+        self.mailbox(self.next_shard()).send(Mail::OpenPoll { opening: Box::new(opening), admission, reply });
+        answer.await.map_err(|_| stopped())
+    }
+
+    /// Waits for frames of a poll session. `sequence` is the cursor's: it acknowledges everything up to there.
+    ///
+    /// # Errors
+    /// [`PollRefused::Gone`] when the session is unknown here: open a new one from the cursor.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: what the answer would have carried stays until a later cursor acknowledges it.
+    pub async fn poll(&self, key: &str, sequence: u64, wait: Duration) -> Result<PollBatch, PollRefused> {
+        let key = self.local_key(key).ok_or(PollRefused::Gone)?;
+        let (reply, answer) = oneshot::channel();
+        let wait = wait.min(self.limits().poll_wait_max);
+        self.mailbox(key.session.shard).send(Mail::Poll { key, sequence, wait_ms: wait.as_millis() as u64, reply });
+        answer.await.unwrap_or(Err(PollRefused::Gone))
+    }
+
+    /// Executes a POST's commands, a JSON command a line, for an SSE or poll session; gives the replies, a line each.
+    ///
+    /// # Errors
+    /// [`PollRefused::Gone`] when the session is unknown here.
+    pub async fn commands(&self, key: &str, body: Bytes) -> Result<Bytes, PollRefused> {
+        let key = self.local_key(key).ok_or(PollRefused::Gone)?;
+        let (reply, answer) = oneshot::channel();
+        self.mailbox(key.session.shard).send(Mail::Commands { key, body, reply });
+        answer.await.unwrap_or(Err(PollRefused::Gone))
+    }
+
+    /// How many shards it has.
+    pub(crate) fn shards(&self) -> u16 {
+        self.shared().dispatch.mailboxes.len() as u16
+    }
+
+    pub(crate) fn mailbox(&self, shard: u16) -> &Mailbox<Mail> {
+        &self.shared().dispatch.mailboxes[usize::from(shard)]
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
+    fn local_key(&self, text: &str) -> Option<Key> {
+        Key::parse(text).filter(|key| key.session.node == self.id() && key.session.shard < self.shards())
+    }
+
+    /// Sessions are dealt out in turn: they live long, so the counts stay even.
+    fn next_shard(&self) -> u16 {
+        let turn = self.shared().admissions.turn();
+        (turn % usize::from(self.shards())) as u16
+    }
+}
+
+fn stopped() -> ClientError {
+    ClientError::new(ErrorCode::Unavailable, "this node is stopping").retry_after(Duration::from_secs(1))
+}
+

@@ -1,0 +1,65 @@
+//! What reaches a shard from outside, all of it through its mailbox.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use socket2::Socket;
+use switchboard_core::{ChannelName, Close, UserId};
+use switchboard_protocol::broadcast::Broadcast;
+use tokio::sync::oneshot;
+
+use crate::admission::Admission;
+use crate::key::Key;
+use crate::opening::Opening;
+use crate::sessions::{SessionInfo, Target};
+use crate::shard::poll::{PollBatch, PollRefused};
+
+/// A message to a shard.
+pub(crate) enum Mail {
+    /// Something for a channel's subscribers.
+    Deliver(Delivery),
+    /// An accepted connection.
+    Adopt(Box<Adopt>),
+    /// A new poll session; the answer is its key.
+    OpenPoll { opening: Box<Opening>, admission: Admission, reply: oneshot::Sender<String> },
+    /// A poll.
+    Poll { key: Key, sequence: u64, wait_ms: u64, reply: oneshot::Sender<Result<PollBatch, PollRefused>> },
+    /// Commands by POST; the answer is the replies.
+    Commands { key: Key, body: Bytes, reply: oneshot::Sender<Result<Bytes, PollRefused>> },
+    /// A service's wish.
+    Control(Control),
+    /// Deliveries may have been lost: in these channels, or anywhere.
+    Interrupted(Option<Arc<[ChannelName]>>),
+    /// Tell every session when to leave.
+    Drain { window_ms: u64 },
+    /// End everything now.
+    Stop,
+}
+
+/// A publication or a presence change on its way.
+#[derive(Clone)]
+pub(crate) struct Delivery {
+    pub(crate) broadcast: Arc<Broadcast>,
+    /// When the engine's word reached this node.
+    pub(crate) accepted: Instant,
+}
+
+/// An accepted connection.
+pub(crate) struct Adopt {
+    pub(crate) opening: Opening,
+    pub(crate) admission: Admission,
+    pub(crate) socket: Socket,
+    pub(crate) leftover: Bytes,
+}
+
+/// What services ask of a shard.
+pub(crate) enum Control {
+    List { from_slot: u32, limit: usize, reply: oneshot::Sender<Vec<SessionInfo>> },
+    Lookup { user: UserId, reply: oneshot::Sender<Vec<SessionInfo>> },
+    Channels { reply: oneshot::Sender<Vec<(ChannelName, u64)>> },
+    Send { target: Target, broadcast: Arc<Broadcast>, reply: oneshot::Sender<u64> },
+    Subscribe { target: Target, channel: ChannelName, reply: oneshot::Sender<u64> },
+    Unsubscribe { target: Target, channel: ChannelName, reason: Box<str>, resubscribe: bool, reply: oneshot::Sender<u64> },
+    Disconnect { target: Target, close: Close, reply: oneshot::Sender<u64> },
+}

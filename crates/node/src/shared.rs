@@ -1,0 +1,68 @@
+//! What every part of a node sees: its configuration, engine, clocks and counters. Nothing in it belongs to a session.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use switchboard_core::{ChannelName, ClientError, ErrorCode, Limits, NodeId, Policy, PolicyTable, TokenVerifier};
+use switchboard_engine::{Engine, EngineError};
+use switchboard_protocol::broadcast::Broadcast;
+use switchboard_core::Frame;
+
+use crate::admission::Admissions;
+use crate::clock::Clock;
+use crate::dispatch::Dispatch;
+use crate::metrics::Metrics;
+
+/// A node's insides, shared by its verbs and its shards.
+pub(crate) struct Shared {
+    pub(crate) id: NodeId,
+    pub(crate) version: &'static str,
+    pub(crate) limits: Limits,
+    pub(crate) policies: PolicyTable,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) verifier: Arc<dyn TokenVerifier>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) dispatch: Arc<Dispatch>,
+    pub(crate) admissions: Admissions,
+    pub(crate) clock: Clock,
+    pub(crate) started_ms: u64,
+    pub(crate) draining: AtomicBool,
+}
+
+impl Shared {
+    /// The policy that the channel is under.
+    ///
+    /// # Errors
+    /// `unknown_namespace`.
+    pub(crate) fn policy(&self, channel: &ChannelName) -> Result<&Arc<Policy>, ClientError> {
+        self.policies.policy(channel).ok_or_else(|| {
+            let message = format!("no namespace `{}` is configured (channel {channel})", channel.namespace());
+            ClientError::new(ErrorCode::UnknownNamespace, message)
+        })
+    }
+
+    /// Wraps a frame for many.
+    pub(crate) fn broadcast(&self, frame: Frame) -> Arc<Broadcast> {
+        Arc::new(Broadcast::new(frame, self.limits.deflate_bytes_min))
+    }
+}
+
+/// What an engine's error is to a client or a service.
+pub(crate) fn engine_error(error: EngineError) -> ClientError {
+    match error {
+        EngineError::PositionMismatch { current } => ClientError::new(
+            ErrorCode::PositionUnavailable,
+            format!("the channel stands at epoch {} offset {}: nothing was published", current.epoch, current.offset),
+        ),
+        EngineError::UnknownPage => ClientError::new(ErrorCode::BadRequest, "unknown page: start again without one"),
+        EngineError::Unavailable { reason, may_have_happened } => {
+            tracing::warn!(error = %reason, may_have_happened, "engine unavailable");
+            let message = if may_have_happened {
+                "the engine did not answer: the write may have happened; retry with the same id"
+            } else {
+                "the engine is unavailable: nothing was written"
+            };
+            ClientError::new(ErrorCode::Unavailable, message)
+        }
+    }
+}
