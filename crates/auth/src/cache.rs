@@ -47,7 +47,10 @@ struct Generations {
 impl Cache {
     /// A cache of at most `len_max` tokens, rounded up to an even number; 0 for none.
     pub(crate) fn new(len_max: usize) -> Self {
-        Self { generation_len_max: len_max.div_ceil(2), generations: Mutex::default() }
+        Self {
+            generation_len_max: len_max.div_ceil(2),
+            generations: Mutex::default(),
+        }
     }
 
     /// Finds a token that is still good at `now_ms`; one that is not is forgotten.
@@ -61,7 +64,10 @@ impl Cache {
             generations.young.remove(digest);
             return None;
         }
-        let found = generations.old.remove(digest).filter(|found| found.is_valid_at(now_ms))?;
+        let found = generations
+            .old
+            .remove(digest)
+            .filter(|found| found.is_valid_at(now_ms))?;
         let identity = Arc::clone(&found.identity);
         self.put(&mut generations, *digest, found, &mut dropped);
         drop(generations);
@@ -94,7 +100,13 @@ impl Cache {
     pub(crate) fn clear(&self) {
         let mut generations = self.lock();
         let keys_epoch = generations.keys_epoch + 1;
-        let dropped = mem::replace(&mut *generations, Generations { keys_epoch, ..Generations::default() });
+        let dropped = mem::replace(
+            &mut *generations,
+            Generations {
+                keys_epoch,
+                ..Generations::default()
+            },
+        );
         drop(generations);
         drop(dropped);
     }
@@ -112,7 +124,9 @@ impl Cache {
         verified: Verified,
         dropped: &mut HashMap<Digest, Verified>,
     ) {
-        if generations.young.len() >= self.generation_len_max && !generations.young.contains_key(&digest) {
+        if generations.young.len() >= self.generation_len_max
+            && !generations.young.contains_key(&digest)
+        {
             let young = mem::take(&mut generations.young);
             *dropped = mem::replace(&mut generations.old, young);
         }
@@ -121,13 +135,18 @@ impl Cache {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Generations> {
         // No step in between leaves the maps in a bad state.
-        self.generations.lock().unwrap_or_else(PoisonError::into_inner)
+        self.generations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The SHA-256 of `text`.
 pub(crate) fn sha256(text: &[u8]) -> Digest {
-    digest(&SHA256, text).as_ref().try_into().expect("a SHA-256 digest has 32 bytes")
+    digest(&SHA256, text)
+        .as_ref()
+        .try_into()
+        .expect("a SHA-256 digest has 32 bytes")
 }
 
 #[cfg(test)]
@@ -142,7 +161,11 @@ mod tests {
             expires_at_ms: Some(valid_until_ms),
             token_id: None,
         };
-        Verified { identity: Arc::new(identity), valid_from_ms: 100, valid_until_ms }
+        Verified {
+            identity: Arc::new(identity),
+            valid_from_ms: 100,
+            valid_until_ms,
+        }
     }
 
     fn key(number: u64) -> Digest {
@@ -156,9 +179,15 @@ mod tests {
         for number in 1..1000 {
             cache.insert(key(number), verified(1000), 0);
             assert!(cache.len() <= 10, "{} kept", cache.len());
-            assert!(cache.find(&key(0), 500).is_some(), "lost what was used, after {number}");
+            assert!(
+                cache.find(&key(0), 500).is_some(),
+                "lost what was used, after {number}"
+            );
         }
-        assert!(cache.find(&key(1), 500).is_none(), "an old one was kept beyond the bound");
+        assert!(
+            cache.find(&key(1), 500).is_none(),
+            "an old one was kept beyond the bound"
+        );
         assert!(cache.find(&key(999), 500).is_some());
     }
 
@@ -180,7 +209,10 @@ mod tests {
         cache.clear();
         assert!(cache.find(&key(1), 500).is_none());
         cache.insert(key(2), verified(1000), before);
-        assert!(cache.find(&key(2), 500).is_none(), "came in after the keys were replaced");
+        assert!(
+            cache.find(&key(2), 500).is_none(),
+            "came in after the keys were replaced"
+        );
         cache.insert(key(3), verified(1000), cache.keys_epoch());
         assert!(cache.find(&key(3), 500).is_some());
     }

@@ -60,15 +60,19 @@ enum OneOrMany {
 impl Rules {
     /// Reads and checks the claims at `now_ms`.
     pub(crate) fn check(&self, json: &[u8], now_ms: u64) -> Result<Verified, TokenError> {
-        let claims: RawClaims<'_> = serde_json::from_slice(json)
-            .map_err(|_| refuse("the token's claims must be a JSON object in which no claim stands twice"))?;
+        let claims: RawClaims<'_> = serde_json::from_slice(json).map_err(|_| {
+            refuse("the token's claims must be a JSON object in which no claim stands twice")
+        })?;
 
         let user = read_id("sub", claims.sub)?.map(UserId::from);
         let token_id = read_id("jti", claims.jti)?.map(String::into_boxed_str);
         let expires_at_ms = read_date("exp", claims.exp)?;
         let not_before_ms = read_date("nbf", claims.nbf)?;
-        let (grants, info): (Grants, Option<Bytes>) =
-            claims.switchboard.map(grant_claim::read).transpose()?.unwrap_or_default();
+        let (grants, info): (Grants, Option<Bytes>) = claims
+            .switchboard
+            .map(grant_claim::read)
+            .transpose()?
+            .unwrap_or_default();
 
         self.check_issuer(claims.iss)?;
         self.check_audience(claims.aud)?;
@@ -82,11 +86,24 @@ impl Rules {
         let valid_until_ms = expires_at_ms.map_or(u64::MAX, |at| at.saturating_add(self.leeway_ms));
         if now_ms >= valid_until_ms {
             let message = "the token has expired (exp): bring a new one".to_owned();
-            return Err(TokenError { code: ErrorCode::TokenExpired, message });
+            return Err(TokenError {
+                code: ErrorCode::TokenExpired,
+                message,
+            });
         }
 
-        let identity = Identity { user, info, grants: Arc::new(grants), expires_at_ms, token_id };
-        Ok(Verified { identity: Arc::new(identity), valid_from_ms, valid_until_ms })
+        let identity = Identity {
+            user,
+            info,
+            grants: Arc::new(grants),
+            expires_at_ms,
+            token_id,
+        };
+        Ok(Verified {
+            identity: Arc::new(identity),
+            valid_from_ms,
+            valid_until_ms,
+        })
     }
 
     fn check_issuer(&self, iss: Option<&RawValue>) -> Result<(), TokenError> {
@@ -96,7 +113,9 @@ impl Rules {
         }
         match issuer {
             Some(issuer) if self.issuers.contains(&issuer) => Ok(()),
-            Some(_) => Err(refuse("the token comes from an issuer (iss) that is not accepted here")),
+            Some(_) => Err(refuse(
+                "the token comes from an issuer (iss) that is not accepted here",
+            )),
             None => Err(refuse("the token must name its issuer (iss)")),
         }
     }
@@ -111,10 +130,18 @@ impl Rules {
             Some(OneOrMany::Many(audiences)) => audiences,
         };
         if self.audiences.is_empty() {
-            return Err(refuse("the token is for an audience (aud), and this hub has none configured"));
+            return Err(refuse(
+                "the token is for an audience (aud), and this hub has none configured",
+            ));
         }
-        let ours = audiences.iter().any(|audience| self.audiences.contains(audience));
-        if ours { Ok(()) } else { Err(refuse("the token is for another audience (aud)")) }
+        let ours = audiences
+            .iter()
+            .any(|audience| self.audiences.contains(audience));
+        if ours {
+            Ok(())
+        } else {
+            Err(refuse("the token is for another audience (aud)"))
+        }
     }
 }
 
@@ -123,7 +150,11 @@ pub(crate) fn check_id(id: &str) -> Result<(), &'static str> {
     if id.is_empty() || id.len() > ID_BYTES_MAX {
         return Err("must have 1 to 255 bytes");
     }
-    if id.chars().any(char::is_control) { Err("must not have control characters") } else { Ok(()) }
+    if id.chars().any(char::is_control) {
+        Err("must not have control characters")
+    } else {
+        Ok(())
+    }
 }
 
 fn read_id(name: &str, raw: Option<&RawValue>) -> Result<Option<String>, TokenError> {
@@ -143,16 +174,28 @@ fn read_date(name: &str, raw: Option<&RawValue>) -> Result<Option<u64>, TokenErr
     if seconds < 0.0 {
         return Err(bad());
     }
-    #[allow(clippy::cast_sign_loss, reason = "negative ones were refused; casts of floats saturate")]
+    #[allow(
+        clippy::cast_sign_loss,
+        reason = "negative ones were refused; casts of floats saturate"
+    )]
     let (whole, whole_ms) = (seconds as u64, (seconds * 1000.0) as u64);
     if whole > NUMERIC_DATE_MAX {
-        return Err(refuse(format!("claim `{name}` lies beyond the year 9999: it is in seconds, not milliseconds")));
+        return Err(refuse(format!(
+            "claim `{name}` lies beyond the year 9999: it is in seconds, not milliseconds"
+        )));
     }
     // Seconds below the year 9999 have fewer than 2^53 milliseconds, so the float is exact where the claim is whole.
     Ok(Some(whole_ms))
 }
 
-fn read<T: DeserializeOwned>(name: &str, raw: Option<&RawValue>, kind: &str) -> Result<Option<T>, TokenError> {
-    raw.map(|raw| serde_json::from_str(raw.get()).map_err(|_| refuse(format!("claim `{name}` must be {kind}"))))
-        .transpose()
+fn read<T: DeserializeOwned>(
+    name: &str,
+    raw: Option<&RawValue>,
+    kind: &str,
+) -> Result<Option<T>, TokenError> {
+    raw.map(|raw| {
+        serde_json::from_str(raw.get())
+            .map_err(|_| refuse(format!("claim `{name}` must be {kind}")))
+    })
+    .transpose()
 }

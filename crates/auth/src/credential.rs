@@ -98,7 +98,11 @@ pub fn extract<'a>(input: &CredentialInput<'a>) -> Result<Option<Credential<'a>>
         return found(token, Source::Subprotocol);
     }
     if let Some(token) = find_cookie(input.cookies, input.cookie_name) {
-        return if is_credential(token) { found(token, Source::Cookie) } else { Err(CredentialError::Cookie) };
+        return if is_credential(token) {
+            found(token, Source::Cookie)
+        } else {
+            Err(CredentialError::Cookie)
+        };
     }
     match input.query_token {
         Some(token) if is_credential(token) => found(token, Source::Query),
@@ -112,7 +116,10 @@ pub fn extract<'a>(input: &CredentialInput<'a>) -> Result<Option<Credential<'a>>
 /// # Errors
 /// [`CredentialError::Authorization`] when it is not `Bearer` and one credential.
 pub fn bearer(header: &str) -> Result<&str, CredentialError> {
-    let (scheme, credential) = header.trim().split_once(' ').ok_or(CredentialError::Authorization)?;
+    let (scheme, credential) = header
+        .trim()
+        .split_once(' ')
+        .ok_or(CredentialError::Authorization)?;
     let credential = credential.trim_start();
     if scheme.eq_ignore_ascii_case("bearer") && is_credential(credential) {
         Ok(credential)
@@ -148,24 +155,34 @@ fn find_cookie<'a>(headers: &[&'a str], name: Option<&str>) -> Option<&'a str> {
 }
 
 fn unquote(value: &str) -> &str {
-    value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value)
+    value
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or(value)
 }
 
 /// A `b64token` of RFC 6750: what a JWT and every sane API key is written in, and nothing that ends a header.
 fn is_credential(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
+    let allowed = |byte: u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
+    };
     !text.is_empty() && text.bytes().all(allowed)
 }
 
 impl fmt::Debug for CredentialInput<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CredentialInput").field("cookie_name", &self.cookie_name).finish_non_exhaustive()
+        f.debug_struct("CredentialInput")
+            .field("cookie_name", &self.cookie_name)
+            .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Credential<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credential").field("source", &self.source).finish_non_exhaustive()
+        f.debug_struct("Credential")
+            .field("source", &self.source)
+            .finish_non_exhaustive()
     }
 }
 
@@ -181,7 +198,10 @@ mod tests {
         query_token: Some("d.d.d"),
     };
 
-    fn check(input: CredentialInput<'_>, expected: Result<Option<(&str, Source)>, CredentialError>) {
+    fn check(
+        input: CredentialInput<'_>,
+        expected: Result<Option<(&str, Source)>, CredentialError>,
+    ) {
         let found = extract(&input).map(|found| found.map(|found| (found.text, found.source)));
         assert_eq!(found, expected);
     }
@@ -202,33 +222,96 @@ mod tests {
 
     #[test]
     fn a_malformed_credential_is_an_error_and_not_skipped() {
-        for bad in ["", "Bearer", "Bearer ", "Basic dXNlcjpwdw==", "a.a.a", "Bearer a b", "Bearer a,b", "Bearer\ta", "Bearer ü"] {
-            check(CredentialInput { authorization: &[bad], ..FULL }, Err(CredentialError::Authorization));
+        for bad in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Basic dXNlcjpwdw==",
+            "a.a.a",
+            "Bearer a b",
+            "Bearer a,b",
+            "Bearer\ta",
+            "Bearer ü",
+        ] {
+            check(
+                CredentialInput {
+                    authorization: &[bad],
+                    ..FULL
+                },
+                Err(CredentialError::Authorization),
+            );
         }
         let two = &["Bearer a", "Bearer a"];
-        check(CredentialInput { authorization: two, ..FULL }, Err(CredentialError::ManyAuthorizations));
-        let rest = CredentialInput { authorization: &[], ..FULL };
-        check(CredentialInput { subprotocols: &["switchboard.token."], ..rest }, Err(CredentialError::Subprotocol));
+        check(
+            CredentialInput {
+                authorization: two,
+                ..FULL
+            },
+            Err(CredentialError::ManyAuthorizations),
+        );
+        let rest = CredentialInput {
+            authorization: &[],
+            ..FULL
+        };
+        check(
+            CredentialInput {
+                subprotocols: &["switchboard.token."],
+                ..rest
+            },
+            Err(CredentialError::Subprotocol),
+        );
         let two = &["switchboard.token.a", "x, switchboard.token.b"];
-        check(CredentialInput { subprotocols: two, ..rest }, Err(CredentialError::ManySubprotocols));
-        let rest = CredentialInput { subprotocols: &[], ..rest };
-        check(CredentialInput { cookies: &["session=a b"], ..rest }, Err(CredentialError::Cookie));
-        let rest = CredentialInput { cookies: &[], ..rest };
+        check(
+            CredentialInput {
+                subprotocols: two,
+                ..rest
+            },
+            Err(CredentialError::ManySubprotocols),
+        );
+        let rest = CredentialInput {
+            subprotocols: &[],
+            ..rest
+        };
+        check(
+            CredentialInput {
+                cookies: &["session=a b"],
+                ..rest
+            },
+            Err(CredentialError::Cookie),
+        );
+        let rest = CredentialInput {
+            cookies: &[],
+            ..rest
+        };
         for bad in ["", "a b", "a\"b"] {
-            check(CredentialInput { query_token: Some(bad), ..rest }, Err(CredentialError::Query));
+            check(
+                CredentialInput {
+                    query_token: Some(bad),
+                    ..rest
+                },
+                Err(CredentialError::Query),
+            );
         }
     }
 
     #[test]
     fn the_scheme_is_read_without_regard_to_case() {
-        for good in ["Bearer a.b.c", "bearer a.b.c", "BEARER   a.b.c", " Bearer a.b.c "] {
+        for good in [
+            "Bearer a.b.c",
+            "bearer a.b.c",
+            "BEARER   a.b.c",
+            " Bearer a.b.c ",
+        ] {
             assert_eq!(bearer(good), Ok("a.b.c"), "{good:?}");
         }
     }
 
     #[test]
     fn cookies_are_found_wherever_they_stand() {
-        let rest = CredentialInput { cookie_name: Some("session"), ..CredentialInput::default() };
+        let rest = CredentialInput {
+            cookie_name: Some("session"),
+            ..CredentialInput::default()
+        };
         for cookies in [
             &["session=c.c.c"][..],
             &["a=b;session=c.c.c;session=d"],
@@ -236,9 +319,18 @@ mod tests {
             &["xsession=x; session=c.c.c"],
             &["Session=x; session=c.c.c"],
         ] {
-            check(CredentialInput { cookies, ..rest }, Ok(Some(("c.c.c", Source::Cookie))));
+            check(
+                CredentialInput { cookies, ..rest },
+                Ok(Some(("c.c.c", Source::Cookie))),
+            );
         }
-        for cookies in [&["session="][..], &["session=\"\""], &["session"], &["sessions=x"], &[]] {
+        for cookies in [
+            &["session="][..],
+            &["session=\"\""],
+            &["session"],
+            &["sessions=x"],
+            &[],
+        ] {
             check(CredentialInput { cookies, ..rest }, Ok(None));
         }
     }
@@ -246,6 +338,11 @@ mod tests {
     #[test]
     fn debug_shows_no_credential() {
         let shown = format!("{FULL:?} {:?}", extract(&FULL));
-        assert!(!["a.a.a", "b.b.b", "c.c.c", "d.d.d"].iter().any(|token| shown.contains(token)), "{shown}");
+        assert!(
+            !["a.a.a", "b.b.b", "c.c.c", "d.d.d"]
+                .iter()
+                .any(|token| shown.contains(token)),
+            "{shown}"
+        );
     }
 }

@@ -26,8 +26,9 @@ const KEYS: &str = "subscribe, publish, presence, history, channels, info";
 
 /// Reads the claim.
 pub(crate) fn read(json: &RawValue) -> Result<(Grants, Option<Bytes>), TokenError> {
-    let Entries(entries) = serde_json::from_str(json.get())
-        .map_err(|_| refuse("claim `switchboard` must be an object in which no key stands twice"))?;
+    let Entries(entries) = serde_json::from_str(json.get()).map_err(|_| {
+        refuse("claim `switchboard` must be an object in which no key stands twice")
+    })?;
     let mut grants = Grants::default();
     let mut info = None;
     for (key, value) in entries {
@@ -40,7 +41,9 @@ pub(crate) fn read(json: &RawValue) -> Result<(Grants, Option<Bytes>), TokenErro
             "info" => info = Some(compact_info(value.get()).map_err(refuse)?),
             _ => {
                 let key = shorten(&key);
-                return Err(refuse(format!("claim `switchboard` has the unknown key {key:?}: it may have {KEYS}")));
+                return Err(refuse(format!(
+                    "claim `switchboard` has the unknown key {key:?}: it may have {KEYS}"
+                )));
             }
         }
     }
@@ -81,15 +84,30 @@ pub(crate) fn compact_info(json: &str) -> Result<Bytes, String> {
 /// The claim as the issuer writes it.
 #[derive(Serialize)]
 pub(crate) struct GrantClaim<'a> {
-    #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "write_patterns")]
+    #[serde(
+        skip_serializing_if = "<[_]>::is_empty",
+        serialize_with = "write_patterns"
+    )]
     subscribe: &'a [ChannelPattern],
-    #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "write_patterns")]
+    #[serde(
+        skip_serializing_if = "<[_]>::is_empty",
+        serialize_with = "write_patterns"
+    )]
     publish: &'a [ChannelPattern],
-    #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "write_patterns")]
+    #[serde(
+        skip_serializing_if = "<[_]>::is_empty",
+        serialize_with = "write_patterns"
+    )]
     presence: &'a [ChannelPattern],
-    #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "write_patterns")]
+    #[serde(
+        skip_serializing_if = "<[_]>::is_empty",
+        serialize_with = "write_patterns"
+    )]
     history: &'a [ChannelPattern],
-    #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "write_names")]
+    #[serde(
+        skip_serializing_if = "<[_]>::is_empty",
+        serialize_with = "write_names"
+    )]
     channels: &'a [ChannelName],
     #[serde(skip_serializing_if = "Option::is_none")]
     info: Option<&'a RawValue>,
@@ -97,13 +115,29 @@ pub(crate) struct GrantClaim<'a> {
 
 impl<'a> GrantClaim<'a> {
     pub(crate) fn new(grants: &'a Grants, info: Option<&'a RawValue>) -> Self {
-        let Grants { subscribe, publish, presence, history, channels } = grants;
-        Self { subscribe, publish, presence, history, channels, info }
+        let Grants {
+            subscribe,
+            publish,
+            presence,
+            history,
+            channels,
+        } = grants;
+        Self {
+            subscribe,
+            publish,
+            presence,
+            history,
+            channels,
+            info,
+        }
     }
 }
 
 // The signatures below are what serde asks for: a reference to the field, which is itself a reference.
-fn write_patterns<S: Serializer>(patterns: &&[ChannelPattern], serializer: S) -> Result<S::Ok, S::Error> {
+fn write_patterns<S: Serializer>(
+    patterns: &&[ChannelPattern],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(patterns.iter().map(ChannelPattern::as_str))
 }
 
@@ -121,12 +155,17 @@ fn read_list<T, E: fmt::Display>(
     noun: &str,
     parse: impl Fn(&str) -> Result<T, E>,
 ) -> Result<Vec<T>, TokenError> {
-    let texts: Vec<String> = serde_json::from_str(value.get())
-        .map_err(|_| refuse(format!("claim `switchboard`: `{key}` must be a list of texts")))?;
+    let texts: Vec<String> = serde_json::from_str(value.get()).map_err(|_| {
+        refuse(format!(
+            "claim `switchboard`: `{key}` must be a list of texts"
+        ))
+    })?;
     let parse = |text: &String| {
         parse(text).map_err(|error| {
             let text = shorten(text);
-            refuse(format!("claim `switchboard`: `{key}` has the bad {noun} {text:?}: {error}"))
+            refuse(format!(
+                "claim `switchboard`: `{key}` has the bad {noun} {text:?}: {error}"
+            ))
         })
     };
     texts.iter().map(parse).collect()
@@ -134,7 +173,9 @@ fn read_list<T, E: fmt::Display>(
 
 /// The first characters of a text from a token's claims, so that an error stays an error's size.
 fn shorten(text: &str) -> &str {
-    text.char_indices().nth(64).map_or(text, |(end, _)| &text[..end])
+    text.char_indices()
+        .nth(64)
+        .map_or(text, |(end, _)| &text[..end])
 }
 
 /// The entries of an object, in order, none twice.
@@ -178,9 +219,15 @@ mod tests {
             let raw: &RawValue = serde_json::from_str(json).unwrap();
             assert_eq!(compact_info(raw.get()).unwrap(), expected.as_bytes());
         };
-        check("{ \"b\" : 1.0 ,\r\n\t\"a\" : [ 1 , 2 ] }", r#"{"b":1.0,"a":[1,2]}"#);
+        check(
+            "{ \"b\" : 1.0 ,\r\n\t\"a\" : [ 1 , 2 ] }",
+            r#"{"b":1.0,"a":[1,2]}"#,
+        );
         check(r#" " a b \" \\" "#, r#"" a b \" \\""#);
-        check(r#"{"a \\": "x  y", "n": 12345678901234567890123}"#, r#"{"a \\":"x  y","n":12345678901234567890123}"#);
+        check(
+            r#"{"a \\": "x  y", "n": 12345678901234567890123}"#,
+            r#"{"a \\":"x  y","n":12345678901234567890123}"#,
+        );
         check(r#""line\nbreak""#, r#""line\nbreak""#);
     }
 
@@ -189,7 +236,10 @@ mod tests {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(compact_info(&nested(INFO_DEPTH_MAX)).is_ok());
         assert!(compact_info(&nested(INFO_DEPTH_MAX + 1)).is_err());
-        assert!(compact_info(&format!("\"{}\"", "[".repeat(100))).is_ok(), "brackets in a text are no nesting");
+        assert!(
+            compact_info(&format!("\"{}\"", "[".repeat(100))).is_ok(),
+            "brackets in a text are no nesting"
+        );
         assert!(compact_info(&format!("\"{}\"", "x".repeat(INFO_BYTES_MAX - 2))).is_ok());
         assert!(compact_info(&format!("\"{}\"", "x".repeat(INFO_BYTES_MAX - 1))).is_err());
     }

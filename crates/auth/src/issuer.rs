@@ -38,8 +38,8 @@ impl Default for IssuerConfig {
             key_id: None,
             issuer: None,
             audience: None,
-            ttl_default: Duration::from_secs(60),
-            ttl_max: Duration::from_secs(24 * 60 * 60),
+            ttl_default: Duration::from_mins(1),
+            ttl_max: Duration::from_hours(24),
             token_bytes_max: Limits::default().token_bytes_max,
         }
     }
@@ -109,7 +109,9 @@ impl From<IssueError> for ClientError {
         let code = match error {
             IssueError::Signing => ErrorCode::Internal,
             IssueError::TooLarge { .. } => ErrorCode::LimitExceeded,
-            IssueError::BadText { .. } | IssueError::BadInfo(_) | IssueError::BadTtl { .. } => ErrorCode::BadRequest,
+            IssueError::BadText { .. } | IssueError::BadInfo(_) | IssueError::BadTtl { .. } => {
+                ErrorCode::BadRequest
+            }
         };
         Self::new(code, error.to_string())
     }
@@ -148,7 +150,11 @@ impl Issuer {
     /// Makes an issuer; nothing when no key of the set (or not the named one) can sign.
     pub fn new(keys: KeySet, config: IssuerConfig, clock: Clock) -> Option<Self> {
         keys.signing_key(config.key_id.as_deref())?;
-        Some(Self { keys: Arc::new(keys), config, clock })
+        Some(Self {
+            keys: Arc::new(keys),
+            config,
+            clock,
+        })
     }
 
     /// Issues a token.
@@ -159,14 +165,19 @@ impl Issuer {
         let config = &self.config;
         let audience = request.audience.as_deref().or(config.audience.as_deref());
         for (field, text) in [("user", request.user.as_deref()), ("audience", audience)] {
-            text.map_or(Ok(()), check_id).map_err(|problem| IssueError::BadText { field, problem })?;
+            text.map_or(Ok(()), check_id)
+                .map_err(|problem| IssueError::BadText { field, problem })?;
         }
         let ttl = request.ttl.unwrap_or(config.ttl_default);
         if ttl < Duration::from_secs(1) || ttl > config.ttl_max {
-            return Err(IssueError::BadTtl { ttl_max_seconds: config.ttl_max.as_secs() });
+            return Err(IssueError::BadTtl {
+                ttl_max_seconds: config.ttl_max.as_secs(),
+            });
         }
         let now_ms = (self.clock)();
-        let exp = now_ms.saturating_add(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)).div_ceil(1000);
+        let exp = now_ms
+            .saturating_add(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX))
+            .div_ceil(1000);
         let info = request.info.as_deref().map(parse_info).transpose()?;
         let token_id = random_id().ok_or(IssueError::Signing)?;
         let claims = Claims {
@@ -180,19 +191,33 @@ impl Issuer {
         };
         let token = sign(self.key(), &claims).ok_or(IssueError::Signing)?;
         if token.len() > config.token_bytes_max {
-            return Err(IssueError::TooLarge { bytes: token.len(), bytes_max: config.token_bytes_max });
+            return Err(IssueError::TooLarge {
+                bytes: token.len(),
+                bytes_max: config.token_bytes_max,
+            });
         }
-        Ok(IssuedToken { token, token_id, expires_at_ms: exp.saturating_mul(1000) })
+        Ok(IssuedToken {
+            token,
+            token_id,
+            expires_at_ms: exp.saturating_mul(1000),
+        })
     }
 
     fn key(&self) -> &Key {
-        self.keys.signing_key(self.config.key_id.as_deref()).expect("checked when the issuer was made")
+        self.keys
+            .signing_key(self.config.key_id.as_deref())
+            .expect("checked when the issuer was made")
     }
 }
 
 fn sign(key: &Key, claims: &Claims<'_>) -> Option<String> {
     let alg = key.signing_algorithm();
-    let header = serde_json::to_vec(&Header { typ: "JWT", alg, kid: key.id() }).ok()?;
+    let header = serde_json::to_vec(&Header {
+        typ: "JWT",
+        alg,
+        kid: key.id(),
+    })
+    .ok()?;
     let mut token = URL_SAFE_NO_PAD.encode(header);
     token.push('.');
     URL_SAFE_NO_PAD.encode_string(serde_json::to_vec(claims).ok()?, &mut token);
@@ -203,8 +228,8 @@ fn sign(key: &Key, claims: &Claims<'_>) -> Option<String> {
 }
 
 fn parse_info(json: &str) -> Result<Box<RawValue>, IssueError> {
-    let raw: Box<RawValue> =
-        serde_json::from_str(json).map_err(|_| IssueError::BadInfo("`info` must be JSON".to_owned()))?;
+    let raw: Box<RawValue> = serde_json::from_str(json)
+        .map_err(|_| IssueError::BadInfo("`info` must be JSON".to_owned()))?;
     compact_info(raw.get()).map_err(IssueError::BadInfo)?;
     Ok(raw)
 }
@@ -217,7 +242,10 @@ fn random_id() -> Option<String> {
 
 impl fmt::Debug for Issuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Issuer").field("key", self.key()).field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Issuer")
+            .field("key", self.key())
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 

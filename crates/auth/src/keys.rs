@@ -10,7 +10,6 @@ use std::str::FromStr;
 
 use aws_lc_rs::signature as lc;
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
-use jsonwebtoken::signature::{Signer, Verifier as _};
 use jsonwebtoken::{AlgorithmFamily, DecodingKey, EncodingKey};
 
 pub use jsonwebtoken::Algorithm;
@@ -72,8 +71,14 @@ pub enum KeyProblem {
     #[error("{0:?} and {1:?} need different kinds of key: make two keys of it")]
     MixedFamilies(Algorithm, Algorithm),
     #[error("{algorithm:?} needs a secret of {bytes_min} bytes at least, this one has {bytes}")]
-    SecretTooShort { algorithm: Algorithm, bytes: usize, bytes_min: usize },
-    #[error("the secret is a PEM text: a public key known to everyone must not become an HMAC secret")]
+    SecretTooShort {
+        algorithm: Algorithm,
+        bytes: usize,
+        bytes_min: usize,
+    },
+    #[error(
+        "the secret is a PEM text: a public key known to everyone must not become an HMAC secret"
+    )]
     SecretIsPem,
     #[error("{0:?} needs a PEM key, not a secret")]
     NeedsPem(Algorithm),
@@ -143,7 +148,10 @@ impl KeySet {
                 Some(id) => format!("key {id:?}"),
                 None => format!("key {}", index + 1),
             };
-            let refuse = |problem| KeyError { key: name.clone(), problem };
+            let refuse = |problem| KeyError {
+                key: name.clone(),
+                problem,
+            };
             if index >= KEYS_MAX {
                 return Err(refuse(KeyProblem::TooManyKeys));
             }
@@ -157,7 +165,10 @@ impl KeySet {
             }
             keys.push(Key::new(config).map_err(refuse)?);
         }
-        Ok(Self { keys, have_ids: !ids.is_empty() })
+        Ok(Self {
+            keys,
+            have_ids: !ids.is_empty(),
+        })
     }
 
     /// The number of keys.
@@ -172,7 +183,11 @@ impl KeySet {
 
     /// The keys that a token with this header may have been signed with: the one its `kid` names, or all that are for its
     /// algorithm. A `kid` means nothing to a set without ids (many libraries always write one).
-    pub(crate) fn candidates(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Vec<&Key>, NoKey> {
+    pub(crate) fn candidates(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Result<Vec<&Key>, NoKey> {
         let named: Vec<&Key> = match kid {
             Some(kid) if self.have_ids => {
                 let found = self.keys.iter().find(|key| key.id.as_deref() == Some(kid));
@@ -180,9 +195,15 @@ impl KeySet {
             }
             _ => self.keys.iter().collect(),
         };
-        let fitting: Vec<&Key> =
-            named.into_iter().filter(|key| key.algorithms.contains(&algorithm)).collect();
-        if fitting.is_empty() { Err(NoKey::Algorithm) } else { Ok(fitting) }
+        let fitting: Vec<&Key> = named
+            .into_iter()
+            .filter(|key| key.algorithms.contains(&algorithm))
+            .collect();
+        if fitting.is_empty() {
+            Err(NoKey::Algorithm)
+        } else {
+            Ok(fitting)
+        }
     }
 
     /// The key to sign with: the one with `id`, or the first that can.
@@ -196,9 +217,16 @@ impl KeySet {
 
 impl Key {
     fn new(config: KeyConfig) -> Result<Self, KeyProblem> {
-        let KeyConfig { id, algorithms, material } = config;
+        let KeyConfig {
+            id,
+            algorithms,
+            material,
+        } = config;
         let first = *algorithms.first().ok_or(KeyProblem::NoAlgorithm)?;
-        if let Some(&other) = algorithms.iter().find(|other| other.family() != first.family()) {
+        if let Some(&other) = algorithms
+            .iter()
+            .find(|other| other.family() != first.family())
+        {
             return Err(KeyProblem::MixedFamilies(first, other));
         }
         let shared = first.family() == AlgorithmFamily::Hmac;
@@ -211,22 +239,39 @@ impl Key {
                 check_secret(&secret, &algorithms)?;
                 let decoding = DecodingKey::from_secret(&secret);
                 let encoding = Some(EncodingKey::from_secret(&secret));
-                Self { id, algorithms, decoding, encoding }
+                Self {
+                    id,
+                    algorithms,
+                    decoding,
+                    encoding,
+                }
             }
             KeyMaterial::PemPublic(public) => {
                 let decoding = parse_public(&public, &algorithms)?;
-                Self { id, algorithms, decoding, encoding: None }
+                Self {
+                    id,
+                    algorithms,
+                    decoding,
+                    encoding: None,
+                }
             }
             KeyMaterial::PemPair { private, public } => {
                 let decoding = parse_public(&public, &algorithms)?;
                 let encoding = Some(parse_private(&private, first)?);
-                Self { id, algorithms, decoding, encoding }
+                Self {
+                    id,
+                    algorithms,
+                    decoding,
+                    encoding,
+                }
             }
         };
         if key.encoding.is_some() {
             // Signing once tells whether the private key is usable and belongs to the public one.
             let probe = b"switchboard";
-            let signature = key.sign(probe, first).ok_or(KeyProblem::WrongKeyType(first))?;
+            let signature = key
+                .sign(probe, first)
+                .ok_or(KeyProblem::WrongKeyType(first))?;
             if !key.verifies(probe, &signature, first) {
                 return Err(KeyProblem::NoPair);
             }
@@ -245,8 +290,16 @@ impl Key {
 
     /// Tells whether `signature` over `message` is this key's. An algorithm that is not on the key's list is never good.
     // The trait of the signature crate asks for a `Vec`.
-    #[allow(clippy::ptr_arg, reason = "jsonwebtoken implements `Verifier<Vec<u8>>`")]
-    pub(crate) fn verifies(&self, message: &[u8], signature: &Vec<u8>, algorithm: Algorithm) -> bool {
+    #[allow(
+        clippy::ptr_arg,
+        reason = "jsonwebtoken implements `Verifier<Vec<u8>>`"
+    )]
+    pub(crate) fn verifies(
+        &self,
+        message: &[u8],
+        signature: &Vec<u8>,
+        algorithm: Algorithm,
+    ) -> bool {
         // The provider is named here, not taken from the process default: that one panics when some other crate of the
         // build turns on a second backend.
         self.algorithms.contains(&algorithm)
@@ -263,7 +316,10 @@ impl Key {
 
 fn check_secret(secret: &[u8], algorithms: &[Algorithm]) -> Result<(), KeyProblem> {
     const PEM_MARK: &[u8] = b"-----BEGIN";
-    if secret.windows(PEM_MARK.len()).any(|window| window == PEM_MARK) {
+    if secret
+        .windows(PEM_MARK.len())
+        .any(|window| window == PEM_MARK)
+    {
         return Err(KeyProblem::SecretIsPem);
     }
     for &algorithm in algorithms {
@@ -274,7 +330,11 @@ fn check_secret(secret: &[u8], algorithms: &[Algorithm]) -> Result<(), KeyProble
             _ => 32,
         };
         if secret.len() < bytes_min {
-            return Err(KeyProblem::SecretTooShort { algorithm, bytes: secret.len(), bytes_min });
+            return Err(KeyProblem::SecretTooShort {
+                algorithm,
+                bytes: secret.len(),
+                bytes_min,
+            });
         }
     }
     Ok(())
@@ -282,7 +342,9 @@ fn check_secret(secret: &[u8], algorithms: &[Algorithm]) -> Result<(), KeyProble
 
 fn parse_public(pem: &str, algorithms: &[Algorithm]) -> Result<DecodingKey, KeyProblem> {
     // jsonwebtoken would also take a private key or a certificate here, and fail at the first token.
-    let labelled = ["PUBLIC KEY", "RSA PUBLIC KEY"].iter().any(|label| has_label(pem, label));
+    let labelled = ["PUBLIC KEY", "RSA PUBLIC KEY"]
+        .iter()
+        .any(|label| has_label(pem, label));
     if !labelled {
         return Err(KeyProblem::PublicLabel);
     }
@@ -295,7 +357,9 @@ fn parse_public(pem: &str, algorithms: &[Algorithm]) -> Result<DecodingKey, KeyP
     };
     let key = parsed.map_err(|_| KeyProblem::WrongKeyType(first))?;
     for &algorithm in algorithms {
-        let bytes = key.try_get_as_bytes().map_err(|_| KeyProblem::WrongKeyType(algorithm))?;
+        let bytes = key
+            .try_get_as_bytes()
+            .map_err(|_| KeyProblem::WrongKeyType(algorithm))?;
         let parsed = match algorithm {
             Algorithm::ES256 => lc::ParsedPublicKey::new(&lc::ECDSA_P256_SHA256_FIXED, bytes),
             Algorithm::ES384 => lc::ParsedPublicKey::new(&lc::ECDSA_P384_SHA384_FIXED, bytes),
@@ -314,7 +378,9 @@ fn parse_public(pem: &str, algorithms: &[Algorithm]) -> Result<DecodingKey, KeyP
 }
 
 fn parse_private(pem: &str, algorithm: Algorithm) -> Result<EncodingKey, KeyProblem> {
-    let labelled = ["PRIVATE KEY", "RSA PRIVATE KEY"].iter().any(|label| has_label(pem, label));
+    let labelled = ["PRIVATE KEY", "RSA PRIVATE KEY"]
+        .iter()
+        .any(|label| has_label(pem, label));
     if !labelled {
         return Err(KeyProblem::PrivateLabel);
     }
@@ -328,9 +394,12 @@ fn parse_private(pem: &str, algorithm: Algorithm) -> Result<EncodingKey, KeyProb
 }
 
 fn has_label(pem: &str, label: &str) -> bool {
-    pem.trim_start().strip_prefix("-----BEGIN ").is_some_and(|rest| {
-        rest.strip_prefix(label).is_some_and(|rest| rest.starts_with("-----"))
-    })
+    pem.trim_start()
+        .strip_prefix("-----BEGIN ")
+        .is_some_and(|rest| {
+            rest.strip_prefix(label)
+                .is_some_and(|rest| rest.starts_with("-----"))
+        })
 }
 
 impl fmt::Debug for KeyConfig {

@@ -14,18 +14,18 @@
 //! To add an algorithm: its least secret length or its parser in [`keys`], a key pair in `tests/keys`, a row in
 //! `tests/good_tokens.rs`. To add a key to the private claim: both directions in `grant_claim`.
 
-pub mod credential;
-pub mod origin;
-pub mod keys;
-mod token;
-mod claims;
-mod grant_claim;
-mod cache;
-pub mod verifier;
-pub mod issuer;
 pub mod api_key;
-pub mod redact;
+mod cache;
+mod claims;
 pub mod clock;
+pub mod credential;
+mod grant_claim;
+pub mod issuer;
+pub mod keys;
+pub mod origin;
+pub mod redact;
+mod token;
+pub mod verifier;
 
 pub use api_key::{ApiKeyConfig, ApiKeyError, ApiKeySecret, ApiKeys, Caller, Scope, UnknownScope};
 pub use clock::{Clock, system_clock};

@@ -22,7 +22,9 @@ pub struct AllowedOrigins {
 enum Entry {
     Exact(ParsedOrigin),
     /// The host without its first label, with the dot before it.
-    OneLabel { suffix: ParsedOrigin },
+    OneLabel {
+        suffix: ParsedOrigin,
+    },
 }
 
 /// Why a list of origins was refused at configuration.
@@ -32,7 +34,9 @@ pub enum OriginConfigError {
     #[error("`*` would let every page use its visitor's cookie: name the origins")]
     Any,
     /// An entry is no origin.
-    #[error("{0:?} is no origin: write `https://host`, `https://host:port` or `https://*.host`, without a path")]
+    #[error(
+        "{0:?} is no origin: write `https://host`, `https://host:port` or `https://*.host`, without a path"
+    )]
     NoOrigin(String),
     /// There are too many entries.
     #[error("there are more than {ORIGINS_MAX} origins")]
@@ -59,13 +63,17 @@ impl AllowedOrigins {
         if entries.len() > ORIGINS_MAX {
             return Err(OriginConfigError::TooMany);
         }
-        let entries = entries.iter().map(|entry| parse_entry(entry.as_ref())).collect::<Result<_, _>>()?;
+        let entries = entries
+            .iter()
+            .map(|entry| parse_entry(entry.as_ref()))
+            .collect::<Result<_, _>>()?;
         Ok(Self { entries })
     }
 
     /// Tells whether `origin`, an `Origin` header's value, is in the list. `null` never is.
     pub fn contains(&self, origin: &str) -> bool {
-        ParsedOrigin::parse(origin).is_some_and(|origin| self.entries.iter().any(|entry| entry.matches(&origin)))
+        ParsedOrigin::parse(origin)
+            .is_some_and(|origin| self.entries.iter().any(|entry| entry.matches(&origin)))
     }
 }
 
@@ -76,7 +84,11 @@ impl AllowedOrigins {
 ///
 /// # Errors
 /// See [`OriginError`].
-pub fn check_origin(origin: Option<&str>, fetch_site: Option<&str>, allowed: &AllowedOrigins) -> Result<(), OriginError> {
+pub fn check_origin(
+    origin: Option<&str>,
+    fetch_site: Option<&str>,
+    allowed: &AllowedOrigins,
+) -> Result<(), OriginError> {
     match origin {
         Some(origin) if allowed.contains(origin) => Ok(()),
         Some(_) => Err(OriginError::NotAllowed),
@@ -135,14 +147,21 @@ impl ParsedOrigin {
             },
         };
         let port = match port.strip_prefix(':') {
-            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => Some(digits.parse::<u16>().ok()?),
-            Some(_) => return None,
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Some(digits.parse::<u16>().ok()?)
+            }
             None if port.is_empty() => None,
-            None => return None,
+            _ => return None,
         };
-        let scheme_good = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        let scheme_good = !scheme.is_empty()
+            && scheme
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
         let label_good = |label: &str| {
-            !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            !label.is_empty()
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
         };
         let host_good = host.starts_with('[') || host.split('.').all(label_good);
         if !scheme_good || !host_good {
@@ -154,7 +173,11 @@ impl ParsedOrigin {
             "http" => Some(80),
             _ => None,
         };
-        Some(Self { scheme, host, port: port.filter(|_| port != own_port) })
+        Some(Self {
+            scheme,
+            host,
+            port: port.filter(|_| port != own_port),
+        })
     }
 }
 
@@ -181,19 +204,44 @@ mod tests {
 
     #[test]
     fn exact_origins_match_themselves_only() {
-        let allowed = AllowedOrigins::parse(&["https://app.example.com", "http://localhost:3000", "http://[::1]:80"]).unwrap();
-        for yes in ["https://app.example.com", "https://APP.example.com:443", "http://localhost:3000", "http://[::1]"] {
+        let allowed = AllowedOrigins::parse(&[
+            "https://app.example.com",
+            "http://localhost:3000",
+            "http://[::1]:80",
+        ])
+        .unwrap();
+        for yes in [
+            "https://app.example.com",
+            "https://APP.example.com:443",
+            "http://localhost:3000",
+            "http://[::1]",
+        ] {
             assert!(allowed.contains(yes), "{yes}");
         }
         for no in [
-            "null", "", "https://app.example.com.evil.com", "https://evil.com", "http://app.example.com",
-            "https://app.example.com:8443", "https://xapp.example.com", "https://app.example.com/", "app.example.com",
-            "https://app.example.com@evil.com", "https://app.example.com evil", "http://localhost", "http://[::2]",
-            "https://app.example.com:+443", "https://app.example.com:99999", "http://[::1]x",
+            "null",
+            "",
+            "https://app.example.com.evil.com",
+            "https://evil.com",
+            "http://app.example.com",
+            "https://app.example.com:8443",
+            "https://xapp.example.com",
+            "https://app.example.com/",
+            "app.example.com",
+            "https://app.example.com@evil.com",
+            "https://app.example.com evil",
+            "http://localhost",
+            "http://[::2]",
+            "https://app.example.com:+443",
+            "https://app.example.com:99999",
+            "http://[::1]x",
         ] {
             assert!(!allowed.contains(no), "{no}");
         }
-        assert_eq!(allowed.to_string(), "https://app.example.com, http://localhost:3000, http://[::1]");
+        assert_eq!(
+            allowed.to_string(),
+            "https://app.example.com, http://localhost:3000, http://[::1]"
+        );
     }
 
     #[test]
@@ -203,8 +251,14 @@ mod tests {
             assert!(allowed.contains(yes), "{yes}");
         }
         for no in [
-            "https://example.com", "https://.example.com", "https://a.b.example.com", "https://evilexample.com",
-            "http://a.example.com", "https://a.example.com:8443", "https://a.example.com.evil.com", "https://*.example.com",
+            "https://example.com",
+            "https://.example.com",
+            "https://a.b.example.com",
+            "https://evilexample.com",
+            "http://a.example.com",
+            "https://a.example.com:8443",
+            "https://a.example.com.evil.com",
+            "https://*.example.com",
         ] {
             assert!(!allowed.contains(no), "{no}");
         }
@@ -214,25 +268,60 @@ mod tests {
     #[test]
     fn entries_that_are_no_origins_are_refused() {
         assert_eq!(AllowedOrigins::parse(&["*"]), Err(OriginConfigError::Any));
-        for bad in ["", "null", "example.com", "https://", "https://*", "https://*.", "https://a.*.com", "https://*a.com", "https://a.com/x", "https://a.com:", "://a"] {
-            assert_eq!(AllowedOrigins::parse(&[bad]), Err(OriginConfigError::NoOrigin(bad.to_owned())), "{bad:?}");
+        for bad in [
+            "",
+            "null",
+            "example.com",
+            "https://",
+            "https://*",
+            "https://*.",
+            "https://a.*.com",
+            "https://*a.com",
+            "https://a.com/x",
+            "https://a.com:",
+            "://a",
+        ] {
+            assert_eq!(
+                AllowedOrigins::parse(&[bad]),
+                Err(OriginConfigError::NoOrigin(bad.to_owned())),
+                "{bad:?}"
+            );
         }
-        assert_eq!(AllowedOrigins::parse(&["https://a.com"; ORIGINS_MAX + 1]), Err(OriginConfigError::TooMany));
+        assert_eq!(
+            AllowedOrigins::parse(&["https://a.com"; ORIGINS_MAX + 1]),
+            Err(OriginConfigError::TooMany)
+        );
     }
 
     #[test]
     fn a_cookie_needs_an_origin_or_the_browsers_word_that_the_page_is_ours() {
         let allowed = AllowedOrigins::parse(&["https://app.example.com"]).unwrap();
         let check = |origin, fetch_site| check_origin(origin, fetch_site, &allowed);
-        assert_eq!(check(Some("https://app.example.com"), Some("same-site")), Ok(()));
-        assert_eq!(check(Some("https://evil.com"), Some("cross-site")), Err(OriginError::NotAllowed));
-        assert_eq!(check(Some("https://evil.com"), Some("same-origin")), Err(OriginError::NotAllowed));
+        assert_eq!(
+            check(Some("https://app.example.com"), Some("same-site")),
+            Ok(())
+        );
+        assert_eq!(
+            check(Some("https://evil.com"), Some("cross-site")),
+            Err(OriginError::NotAllowed)
+        );
+        assert_eq!(
+            check(Some("https://evil.com"), Some("same-origin")),
+            Err(OriginError::NotAllowed)
+        );
         assert_eq!(check(Some("null"), None), Err(OriginError::NotAllowed));
         assert_eq!(check(None, None), Err(OriginError::Missing));
         for site in ["cross-site", "same-site", "none", ""] {
             assert_eq!(check(None, Some(site)), Err(OriginError::Missing), "{site}");
         }
         assert_eq!(check(None, Some("same-origin")), Ok(()));
-        assert_eq!(check_origin(Some("https://app.example.com"), None, &AllowedOrigins::default()), Err(OriginError::NotAllowed));
+        assert_eq!(
+            check_origin(
+                Some("https://app.example.com"),
+                None,
+                &AllowedOrigins::default()
+            ),
+            Err(OriginError::NotAllowed)
+        );
     }
 }

@@ -6,8 +6,15 @@ const MARK: &str = "[redacted]";
 /// What comes before a secret, in lower case; the secret goes on to the next character that ends a value.
 ///
 /// `token=` also ends `access_token=`; `key=` is a session's key, which lets its bearer send that session's commands.
-const BEFORE: [&str; 7] =
-    ["bearer ", "switchboard.token.", "token=", "token%3d", "key=", "\"token\":\"", "\"key\":\""];
+const BEFORE: [&str; 7] = [
+    "bearer ",
+    "switchboard.token.",
+    "token=",
+    "token%3d",
+    "key=",
+    "\"token\":\"",
+    "\"key\":\"",
+];
 
 /// What every JWT begins with: `{"` in base64.
 const JWT_START: &str = "eyJ";
@@ -43,7 +50,9 @@ pub fn redact(text: &str) -> String {
 }
 
 fn starts_with(text: &str, lower: &str) -> bool {
-    text.as_bytes().get(..lower.len()).is_some_and(|start| start.eq_ignore_ascii_case(lower.as_bytes()))
+    text.as_bytes()
+        .get(..lower.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(lower.as_bytes()))
 }
 
 fn ends_value(c: char) -> bool {
@@ -65,21 +74,55 @@ mod tests {
         let check = |text: &str, expected: &str| {
             let text = text.replace("JWT", JWT);
             assert_eq!(redact(&text), expected);
-            assert_eq!(redact(expected), expected, "redacting twice is redacting once");
+            assert_eq!(
+                redact(expected),
+                expected,
+                "redacting twice is redacting once"
+            );
         };
-        check("GET /v1/ws?token=JWT&channel=a HTTP/1.1", "GET /v1/ws?token=[redacted]&channel=a HTTP/1.1");
-        check("/v1/ws?channel=a&Token=opaque", "/v1/ws?channel=a&Token=[redacted]");
-        check("/x?access_token=opaque#frag", "/x?access_token=[redacted]#frag");
+        check(
+            "GET /v1/ws?token=JWT&channel=a HTTP/1.1",
+            "GET /v1/ws?token=[redacted]&channel=a HTTP/1.1",
+        );
+        check(
+            "/v1/ws?channel=a&Token=opaque",
+            "/v1/ws?channel=a&Token=[redacted]",
+        );
+        check(
+            "/x?access_token=opaque#frag",
+            "/x?access_token=[redacted]#frag",
+        );
         check("/x?token=", "/x?token=");
         check("/x?a=1&token=&b=2", "/x?a=1&token=&b=2");
-        check("/x?next=%2Fy%3Ftoken%3Dopaque%26b", "/x?next=%2Fy%3Ftoken%3D[redacted]");
-        check("POST /v1/commands?key=8f03aa12-0-1 ok", "POST /v1/commands?key=[redacted] ok");
-        check("authorization: Bearer sk_live~1+/= next", "authorization: Bearer [redacted] next");
-        check("authorization: BEARER   JWT", "authorization: BEARER [redacted]");
-        check("offers switchboard.v1.json, switchboard.token.JWT, x", "offers switchboard.v1.json, switchboard.token.[redacted], x");
-        check("cookie: s=JWT; theme=dark", "cookie: s=[redacted]; theme=dark");
+        check(
+            "/x?next=%2Fy%3Ftoken%3Dopaque%26b",
+            "/x?next=%2Fy%3Ftoken%3D[redacted]",
+        );
+        check(
+            "POST /v1/commands?key=8f03aa12-0-1 ok",
+            "POST /v1/commands?key=[redacted] ok",
+        );
+        check(
+            "authorization: Bearer sk_live~1+/= next",
+            "authorization: Bearer [redacted] next",
+        );
+        check(
+            "authorization: BEARER   JWT",
+            "authorization: BEARER [redacted]",
+        );
+        check(
+            "offers switchboard.v1.json, switchboard.token.JWT, x",
+            "offers switchboard.v1.json, switchboard.token.[redacted], x",
+        );
+        check(
+            "cookie: s=JWT; theme=dark",
+            "cookie: s=[redacted]; theme=dark",
+        );
         check("got 'JWT'", "got '[redacted]'");
-        check(r#"{"refresh":{"token":"opaque"}}"#, r#"{"refresh":{"token":"[redacted]"}}"#);
+        check(
+            r#"{"refresh":{"token":"opaque"}}"#,
+            r#"{"refresh":{"token":"[redacted]"}}"#,
+        );
         check("two JWT and JWT.", "two [redacted] and [redacted]");
         check("nothing to hide: grüße 👋", "nothing to hide: grüße 👋");
         check("token=ü👋&ö", "token=[redacted]&ö");

@@ -29,7 +29,8 @@ struct Header {
 impl<'t> Parts<'t> {
     /// Takes a token apart (RFC 7515, section 5.2).
     pub(crate) fn parse(token: &'t str) -> Result<Self, TokenError> {
-        let malformed = || refuse("the token is malformed: it must be a JWT of three base64url parts");
+        let malformed =
+            || refuse("the token is malformed: it must be a JWT of three base64url parts");
         let (signed, signature) = token.rsplit_once('.').ok_or_else(malformed)?;
         let (header, claims) = signed.split_once('.').ok_or_else(malformed)?;
         if claims.contains('.') || signature.is_empty() {
@@ -37,19 +38,29 @@ impl<'t> Parts<'t> {
         }
         let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| malformed())?;
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| malformed())?;
-        let header: Header =
-            serde_json::from_slice(&header).map_err(|_| refuse("the token's header is malformed"))?;
+        let header: Header = serde_json::from_slice(&header)
+            .map_err(|_| refuse("the token's header is malformed"))?;
         if header.crit.is_some() {
-            return Err(refuse("the token's header has critical extensions (crit), and none is known here"));
+            return Err(refuse(
+                "the token's header has critical extensions (crit), and none is known here",
+            ));
         }
         // `none` is no algorithm here, so it ends as every unknown name does.
         let algorithm = Algorithm::from_str(&header.alg).map_err(|_| algorithm_refused())?;
-        Ok(Self { signed, signature, algorithm, key_id: header.kid, claims })
+        Ok(Self {
+            signed,
+            signature,
+            algorithm,
+            key_id: header.kid,
+            claims,
+        })
     }
 
     /// The claims' JSON. To be called when the signature has proved good.
     pub(crate) fn decode_claims(&self) -> Result<Vec<u8>, TokenError> {
-        URL_SAFE_NO_PAD.decode(self.claims).map_err(|_| refuse("the token's claims are not base64url"))
+        URL_SAFE_NO_PAD
+            .decode(self.claims)
+            .map_err(|_| refuse("the token's claims are not base64url"))
     }
 
     /// Tells whether checking the signature takes microseconds, so that it may be done on a shard's thread.
@@ -64,5 +75,8 @@ pub(crate) fn algorithm_refused() -> TokenError {
 
 /// An `unauthenticated` error. The message must not quote the token.
 pub(crate) fn refuse(message: impl Into<String>) -> TokenError {
-    TokenError { code: ErrorCode::Unauthenticated, message: message.into() }
+    TokenError {
+        code: ErrorCode::Unauthenticated,
+        message: message.into(),
+    }
 }

@@ -13,7 +13,7 @@ use switchboard_core::{ErrorCode, Identity, Limits, TokenError, TokenVerifier};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::cache::{Cache, sha256};
+use crate::cache::{Cache, Digest, sha256};
 use crate::claims::Rules;
 use crate::clock::Clock;
 use crate::keys::{KeySet, NoKey};
@@ -87,8 +87,15 @@ impl Verifier {
             token_bytes_max: config.token_bytes_max,
             cache: Cache::new(config.cache_len_max),
         };
-        let checks = Arc::new(Semaphore::new(config.checks_max.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { checker: Arc::new(checker), clock, runtime: None, checks }
+        let checks = Arc::new(Semaphore::new(
+            config.checks_max.clamp(1, Semaphore::MAX_PERMITS),
+        ));
+        Self {
+            checker: Arc::new(checker),
+            clock,
+            runtime: None,
+            checks,
+        }
     }
 
     /// Lets checks with public keys run on the blocking threads of `runtime`.
@@ -110,7 +117,11 @@ impl Verifier {
     /// Replaces the keys and forgets every token that was verified with the old ones. Sessions that are open stay.
     pub fn replace_keys(&self, keys: KeySet) {
         let count = keys.len();
-        *self.checker.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        *self
+            .checker
+            .keys
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
         self.checker.cache.clear();
         tracing::info!(keys = count, "token keys replaced");
     }
@@ -126,18 +137,29 @@ impl TokenVerifier for Verifier {
         Box::pin(async move {
             self.checker.check_size(token)?;
             let now_ms = (self.clock)();
-            let Some(runtime) = &self.runtime else { return self.checker.verify(token, now_ms) };
-            if let Some(identity) = self.checker.cache.find(&sha256(token.as_bytes()), now_ms) {
+            let Some(runtime) = &self.runtime else {
+                return self.checker.verify(token, now_ms);
+            };
+            let digest = sha256(token.as_bytes());
+            if let Some(identity) = self.checker.cache.find(&digest, now_ms) {
                 return Ok(identity);
             }
-            if Parts::parse(token)?.is_cheap() {
-                return self.checker.verify(token, now_ms);
+            let parts = Parts::parse(token)?;
+            if parts.is_cheap() {
+                return self.checker.check(&parts, digest, now_ms);
             }
-            let Ok(permit) = Arc::clone(&self.checks).acquire_owned().await else { return Err(not_checked()) };
-            let (checker, clock, token) = (Arc::clone(&self.checker), Arc::clone(&self.clock), token.to_owned());
+            let Ok(permit) = Arc::clone(&self.checks).acquire_owned().await else {
+                return Err(not_checked());
+            };
+            let (checker, clock, token) = (
+                Arc::clone(&self.checker),
+                Arc::clone(&self.clock),
+                token.to_owned(),
+            );
             let check = runtime.spawn_blocking(move || {
                 // Held by the work, not by who waits for it: a caller that gives up frees no processor.
                 let _permit = permit;
+                // From the start: many sessions may have come with this token, and one of them was first.
                 checker.verify(&token, clock())
             });
             check.await.unwrap_or_else(|error| {
@@ -160,7 +182,10 @@ impl fmt::Debug for Verifier {
 impl Checker {
     fn check_size(&self, token: &str) -> Result<(), TokenError> {
         if token.len() > self.token_bytes_max {
-            return Err(refuse(format!("the token has more than {} bytes", self.token_bytes_max)));
+            return Err(refuse(format!(
+                "the token has more than {} bytes",
+                self.token_bytes_max
+            )));
         }
         Ok(())
     }
@@ -170,10 +195,18 @@ impl Checker {
         if let Some(identity) = self.cache.find(&digest, now_ms) {
             return Ok(identity);
         }
+        self.check(&Parts::parse(token)?, digest, now_ms)
+    }
+
+    fn check(
+        &self,
+        parts: &Parts<'_>,
+        digest: Digest,
+        now_ms: u64,
+    ) -> Result<Arc<Identity>, TokenError> {
         // Before the keys are read: see `Cache::clear`.
         let keys_epoch = self.cache.keys_epoch();
-        let parts = Parts::parse(token)?;
-        self.check_signature(&parts)?;
+        self.check_signature(parts)?;
         let verified = self.rules.check(&parts.decode_claims()?, now_ms)?;
         let identity = Arc::clone(&verified.identity);
         self.cache.insert(digest, verified, keys_epoch);
@@ -182,13 +215,21 @@ impl Checker {
 
     fn check_signature(&self, parts: &Parts<'_>) -> Result<(), TokenError> {
         let keys = self.keys();
-        let candidates = keys.candidates(parts.key_id.as_deref(), parts.algorithm).map_err(|no_key| match no_key {
-            NoKey::UnknownId => refuse("the token names a key (kid) that is not known here"),
-            NoKey::Algorithm => algorithm_refused(),
-        })?;
+        let candidates = keys
+            .candidates(parts.key_id.as_deref(), parts.algorithm)
+            .map_err(|no_key| match no_key {
+                NoKey::UnknownId => refuse("the token names a key (kid) that is not known here"),
+                NoKey::Algorithm => algorithm_refused(),
+            })?;
         let message = parts.signed.as_bytes();
-        let good = candidates.iter().any(|key| key.verifies(message, &parts.signature, parts.algorithm));
-        if good { Ok(()) } else { Err(refuse("the token's signature does not match")) }
+        let good = candidates
+            .iter()
+            .any(|key| key.verifies(message, &parts.signature, parts.algorithm));
+        if good {
+            Ok(())
+        } else {
+            Err(refuse("the token's signature does not match"))
+        }
     }
 
     fn keys(&self) -> Arc<KeySet> {
@@ -197,5 +238,8 @@ impl Checker {
 }
 
 fn not_checked() -> TokenError {
-    TokenError { code: ErrorCode::Unavailable, message: "the token could not be checked: try again".to_owned() }
+    TokenError {
+        code: ErrorCode::Unavailable,
+        message: "the token could not be checked: try again".to_owned(),
+    }
 }

@@ -124,6 +124,13 @@ impl Outbox {
         Ok(())
     }
 
+    /// Lets go of everything that is not half written, and of the gaps: the session ends.
+    pub fn forget(&mut self) {
+        self.entries.truncate(usize::from(self.head_written > 0));
+        self.bytes = self.entries.iter().map(|entry| entry.bytes.len()).sum();
+        self.gaps.clear();
+    }
+
     /// Tells which channels lost something, each with the position of the last thing lost. The caller announces them
     /// with [`Outbox::announce`] before it takes anything more: all that is left of those channels came later.
     pub fn take_gaps(&mut self) -> Vec<(Lane, Position)> {

@@ -83,6 +83,11 @@ impl<T: Placed> CatchUp<T> {
         Self { refill: true, ..Self::new(Start::After(at), parked_max) }
     }
 
+    /// Where it stands since the last read.
+    pub fn position(&self) -> Option<Position> {
+        self.at
+    }
+
     /// What to read next.
     pub fn query(&self) -> Query {
         match (self.at, self.start) {

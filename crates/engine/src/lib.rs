@@ -11,11 +11,11 @@
 //!
 //! To add an engine: a crate that implements [`Engine`], one test that calls `conformance::run`, one match arm in `server`.
 
+pub mod conformance;
 pub mod engine;
 pub mod faulty;
 pub mod memory;
 pub mod request;
-//pub mod conformance;
 
 pub use engine::{Engine, Sink};
 pub use faulty::{FaultPlan, FaultyEngine, FaultySink};

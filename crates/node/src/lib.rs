@@ -40,3 +40,5 @@ pub use watch::{ChannelUpdate, ChannelWatch, PresenceUpdate, PresenceWatch};
 
 // What the node's signatures name, so that transports and the control API need not depend on engines.
 pub use switchboard_engine::{Counts, Engine, History, MemberPage, Published, ReadFrom, Sink};
+// What the control API checks payloads with.
+pub use switchboard_protocol::json::check_json;

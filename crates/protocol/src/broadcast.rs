@@ -22,7 +22,12 @@ pub struct Broadcast {
 impl Broadcast {
     /// Takes a frame; nothing is encoded yet. For `deflate_bytes_min` see [`wire::encode`].
     pub fn new(frame: Frame, deflate_bytes_min: usize) -> Self {
-        Self { frame, deflate_bytes_min, websocket_json: OnceLock::new(), others: OnceLock::new() }
+        Self {
+            frame,
+            deflate_bytes_min,
+            websocket_json: OnceLock::new(),
+            others: OnceLock::new(),
+        }
     }
 
     /// The frame.
@@ -33,12 +38,13 @@ impl Broadcast {
     /// The complete bytes to write on that wire. Where compression does not pay, a deflating wire shares the bytes of
     /// the plain one.
     pub fn bytes(&self, wire: Wire) -> &Bytes {
-        self.place(wire).get_or_init(|| match wire.without_deflate() {
-            Some(plain) if !matches!(self.frame, Frame::Close(_)) => {
-                wire::deflate(self.bytes(plain).clone(), wire, self.deflate_bytes_min)
-            }
-            _ => wire::encode(&self.frame, wire, self.deflate_bytes_min),
-        })
+        self.place(wire)
+            .get_or_init(|| match wire.without_deflate() {
+                Some(plain) if !matches!(self.frame, Frame::Close(_)) => {
+                    wire::deflate(self.bytes(plain).clone(), wire, self.deflate_bytes_min)
+                }
+                _ => wire::encode(&self.frame, wire, self.deflate_bytes_min),
+            })
     }
 
     fn place(&self, wire: Wire) -> &OnceLock<Bytes> {
@@ -74,12 +80,24 @@ mod tests {
     #[test]
     fn bytes_are_those_of_the_wire_and_encoded_once() {
         let long = format!("\"{}\"", "ab".repeat(500));
-        for frame in [message("1"), message(&long), Frame::Close(Close::new(CloseCode::GOING_AWAY, "bye"))] {
+        for frame in [
+            message("1"),
+            message(&long),
+            Frame::Close(Close::new(CloseCode::GOING_AWAY, "bye")),
+        ] {
             let broadcast = Broadcast::new(frame.clone(), 512);
             for wire in Wire::ALL {
                 let first = broadcast.bytes(wire).as_ptr();
-                assert_eq!(broadcast.bytes(wire), &wire::encode(&frame, wire, 512), "{wire:?}");
-                assert_eq!(broadcast.bytes(wire).as_ptr(), first, "{wire:?} was encoded twice");
+                assert_eq!(
+                    broadcast.bytes(wire),
+                    &wire::encode(&frame, wire, 512),
+                    "{wire:?}"
+                );
+                assert_eq!(
+                    broadcast.bytes(wire).as_ptr(),
+                    first,
+                    "{wire:?} was encoded twice"
+                );
             }
         }
     }
@@ -90,7 +108,10 @@ mod tests {
         let deflating = broadcast.bytes(Wire::WebSocketJsonDeflate).as_ptr();
         assert_eq!(deflating, broadcast.bytes(Wire::WebSocketJson).as_ptr());
         let long = Broadcast::new(message(&format!("\"{}\"", "ab".repeat(500))), 512);
-        assert!(long.bytes(Wire::WebSocketJsonDeflate).len() * 4 < long.bytes(Wire::WebSocketJson).len());
+        assert!(
+            long.bytes(Wire::WebSocketJsonDeflate).len() * 4
+                < long.bytes(Wire::WebSocketJson).len()
+        );
     }
 
     #[test]

@@ -19,9 +19,16 @@ pub struct TooManyCommands;
 /// # Errors
 /// [`TooManyCommands`].
 pub fn split(body: &[u8]) -> Result<Vec<&[u8]>, TooManyCommands> {
-    let lines = body.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    let lines = body
+        .split(|&byte| byte == b'\n')
+        .map(<[u8]>::trim_ascii)
+        .filter(|line| !line.is_empty());
     let commands: Vec<_> = lines.take(COMMANDS_PER_BODY_MAX + 1).collect();
-    if commands.len() > COMMANDS_PER_BODY_MAX { Err(TooManyCommands) } else { Ok(commands) }
+    if commands.len() > COMMANDS_PER_BODY_MAX {
+        Err(TooManyCommands)
+    } else {
+        Ok(commands)
+    }
 }
 
 /// Writes the body of the response: each reply as its frame, a line each.
@@ -42,19 +49,31 @@ mod tests {
 
     #[test]
     fn lines_are_commands_and_blank_ones_are_none() {
-        assert_eq!(split(b"{\"a\":1}\r\n\n  \n{\"b\":2}"), Ok(vec![&b"{\"a\":1}"[..], b"{\"b\":2}"]));
+        assert_eq!(
+            split(b"{\"a\":1}\r\n\n  \n{\"b\":2}"),
+            Ok(vec![&b"{\"a\":1}"[..], b"{\"b\":2}"])
+        );
         assert_eq!(split(b""), Ok(vec![]));
     }
 
     #[test]
     fn commands_of_a_body_are_bounded() {
-        assert_eq!(split(&b"{}\n".repeat(COMMANDS_PER_BODY_MAX)).unwrap().len(), COMMANDS_PER_BODY_MAX);
-        assert_eq!(split(&b"{}\n".repeat(COMMANDS_PER_BODY_MAX + 1)), Err(TooManyCommands));
+        assert_eq!(
+            split(&b"{}\n".repeat(COMMANDS_PER_BODY_MAX)).unwrap().len(),
+            COMMANDS_PER_BODY_MAX
+        );
+        assert_eq!(
+            split(&b"{}\n".repeat(COMMANDS_PER_BODY_MAX + 1)),
+            Err(TooManyCommands)
+        );
     }
 
     #[test]
     fn replies_are_lines() {
-        let replies = [1, 2].map(|id| Reply { id, outcome: Ok(Answer::Unsubscribe) });
+        let replies = [1, 2].map(|id| Reply {
+            id,
+            outcome: Ok(Answer::Unsubscribe),
+        });
         let expected = "{\"reply\":{\"id\":1,\"unsubscribe\":{}}}\n{\"reply\":{\"id\":2,\"unsubscribe\":{}}}\n";
         assert_eq!(join(replies), expected.as_bytes());
     }

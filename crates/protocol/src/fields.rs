@@ -1,19 +1,24 @@
 //! Checks of command fields that both formats share.
 
 use bytes::Bytes;
-use switchboard_core::{ChannelName, ClientError, Epoch, ErrorCode, Limits, Payload, Position, Start};
+use switchboard_core::{
+    ChannelName, ClientError, Epoch, ErrorCode, Limits, Payload, Position, Start,
+};
 
 use crate::json::JsonError;
 use crate::refused::bad_request;
 
 /// The longest idempotency key, in bytes: the engine remembers each for the namespace's window.
-pub(crate) const PUBLICATION_ID_BYTES_MAX: usize = 255;
+pub const PUBLICATION_ID_BYTES_MAX: usize = 255;
 
 pub(crate) fn command_bytes(count: usize, limits: &Limits) -> Result<(), ClientError> {
     if count <= limits.command_bytes_max {
         return Ok(());
     }
-    let message = format!("the command has {count} bytes, of {} allowed", limits.command_bytes_max);
+    let message = format!(
+        "the command has {count} bytes, of {} allowed",
+        limits.command_bytes_max
+    );
     Err(ClientError::new(ErrorCode::PayloadTooLarge, message))
 }
 
@@ -24,7 +29,9 @@ pub(crate) fn channel(text: &str) -> Result<ChannelName, ClientError> {
 pub(crate) fn position(epoch: &str, offset: u64) -> Result<Position, ClientError> {
     match Epoch::parse(epoch) {
         Some(epoch) => Ok(Position { epoch, offset }),
-        None => Err(bad_request("`position.epoch` is none that a hub has made: give back what a reply or a gap said")),
+        None => Err(bad_request(
+            "`position.epoch` is none that a hub has made: give back what a reply or a gap said",
+        )),
     }
 }
 
@@ -33,7 +40,9 @@ pub(crate) fn start(position: Option<Position>, rewind: Option<u32>) -> Result<S
         (None, None) => Ok(Start::Live),
         (Some(position), None) => Ok(Start::After(position)),
         (None, Some(count)) => Ok(Start::Rewind(count)),
-        (Some(_), Some(_)) => Err(bad_request("`position` and `rewind` exclude each other: recover, or rewind")),
+        (Some(_), Some(_)) => Err(bad_request(
+            "`position` and `rewind` exclude each other: recover, or rewind",
+        )),
     }
 }
 
@@ -42,28 +51,34 @@ pub(crate) fn payload(payload: Payload, limits: &Limits) -> Result<Payload, Clie
     if count <= limits.payload_bytes_max {
         return Ok(payload);
     }
-    let message = format!("`data` has {count} bytes, of {} allowed", limits.payload_bytes_max);
+    let message = format!(
+        "`data` has {count} bytes, of {} allowed",
+        limits.payload_bytes_max
+    );
     Err(ClientError::new(ErrorCode::PayloadTooLarge, message))
 }
 
 pub(crate) fn json(checked: Result<Bytes, JsonError>) -> Result<Payload, ClientError> {
-    checked.map(Payload::Json).map_err(|error| bad_request(format!("`data`: {error}")))
+    checked
+        .map(Payload::Json)
+        .map_err(|error| bad_request(format!("`data`: {error}")))
 }
 
 pub(crate) fn publication_id(id: Option<&str>) -> Result<Option<Box<str>>, ClientError> {
     match text(id) {
-        Some(id) if id.len() > PUBLICATION_ID_BYTES_MAX => {
-            Err(bad_request(format!("`id` of the publication is longer than {PUBLICATION_ID_BYTES_MAX} bytes")))
-        }
+        Some(id) if id.len() > PUBLICATION_ID_BYTES_MAX => Err(bad_request(format!(
+            "`id` of the publication is longer than {PUBLICATION_ID_BYTES_MAX} bytes"
+        ))),
         id => Ok(id.map(Box::from)),
     }
 }
 
 pub(crate) fn token(token: Option<&str>, limits: &Limits) -> Result<Option<String>, ClientError> {
     match text(token) {
-        Some(token) if token.len() > limits.token_bytes_max => {
-            Err(bad_request(format!("`token` is longer than {} bytes", limits.token_bytes_max)))
-        }
+        Some(token) if token.len() > limits.token_bytes_max => Err(bad_request(format!(
+            "`token` is longer than {} bytes",
+            limits.token_bytes_max
+        ))),
         token => Ok(token.map(String::from)),
     }
 }

@@ -1,12 +1,12 @@
 //! The JSON format: one object a command, one object a frame.
 //!
-//! Reading order: [`check`] looks at payloads, once and by whoever accepts them; [`decode`] reads commands; [`encode`]
+//! Reading order: [`check`] looks at payloads, once and by whoever accepts them; [`decode`] reads commands; [`mod@encode`]
 //! writes frames.
 
 pub mod check;
 
-pub mod decode;
 mod arguments;
+pub mod decode;
 mod strict;
 
 pub mod encode;

@@ -25,11 +25,12 @@ pub mod cursor;
 pub mod sse;
 pub mod websocket;
 
-pub mod wire;
 pub mod broadcast;
+pub mod wire;
 
 pub mod commands;
 
 pub use broadcast::Broadcast;
+pub use fields::PUBLICATION_ID_BYTES_MAX;
 pub use refused::Refused;
 pub use wire::{Format, Wire};

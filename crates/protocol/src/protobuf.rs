@@ -6,8 +6,8 @@
 use bytes::Bytes;
 use prost::Message as _;
 use switchboard_core::{
-    Answer, ClientError, Close, Command, Frame, Limits, Member, Offer, Open, Payload, Position, Publication, Reply,
-    Request,
+    Answer, ClientError, Close, Command, Frame, Limits, Member, Offer, Open, Payload, Position,
+    Publication, Reply, Request,
 };
 use switchboard_proto::client::v1 as proto;
 use switchboard_proto::client::v1::command::Command as Asked;
@@ -28,11 +28,16 @@ pub fn decode_command(bytes: &[u8], limits: &Limits) -> Result<Request, Refused>
     let mut message = proto::Command::default();
     // Merging rather than decoding keeps what had been read when an error is met.
     if let Err(error) = message.merge(bytes) {
-        return Err(Refused { id: message.id, error: bad_request(error.to_string()) });
+        return Err(Refused {
+            id: message.id,
+            error: bad_request(error.to_string()),
+        });
     }
     let id = message.id;
     let asked = fields::needed(message.command, "no command that this hub knows");
-    let command = asked.and_then(|asked| command(asked, limits)).map_err(|error| Refused { id, error })?;
+    let command = asked
+        .and_then(|asked| command(asked, limits))
+        .map_err(|error| Refused { id, error })?;
     Ok(Request { id, command })
 }
 
@@ -50,7 +55,9 @@ fn command(asked: Asked, limits: &Limits) -> Result<Command, ClientError> {
                 token: fields::token(Some(&subscribe.token), limits)?,
             }
         }
-        Asked::Unsubscribe(unsubscribe) => Command::Unsubscribe { channel: fields::channel(&unsubscribe.channel)? },
+        Asked::Unsubscribe(unsubscribe) => Command::Unsubscribe {
+            channel: fields::channel(&unsubscribe.channel)?,
+        },
         Asked::Publish(publish) => Command::Publish {
             channel: fields::channel(&publish.channel)?,
             payload: payload(publish.data, publish.binary, limits)?,
@@ -68,15 +75,23 @@ fn command(asked: Asked, limits: &Limits) -> Result<Command, ClientError> {
             reverse: history.reverse,
         },
         Asked::Call(call) => Command::Call {
-            payload: match call.data.is_empty() && !call.binary {
-                true => Payload::Json(Bytes::from_static(b"null")),
-                false => payload(call.data, call.binary, limits)?,
+            payload: if call.data.is_empty() && !call.binary {
+                Payload::Json(Bytes::from_static(b"null"))
+            } else {
+                payload(call.data, call.binary, limits)?
             },
-            method: fields::needed(fields::text(Some(&call.method)), "`call` needs a `method`")?.into(),
+            method: fields::needed(fields::text(Some(&call.method)), "`call` needs a `method`")?
+                .into(),
         },
-        Asked::Ack(ack) => Command::Ack { channel: fields::channel(&ack.channel)?, offset: ack.offset },
+        Asked::Ack(ack) => Command::Ack {
+            channel: fields::channel(&ack.channel)?,
+            offset: ack.offset,
+        },
         Asked::Refresh(refresh) => Command::Refresh {
-            token: fields::needed(fields::token(Some(&refresh.token), limits)?, "`refresh` needs a `token`")?,
+            token: fields::needed(
+                fields::token(Some(&refresh.token), limits)?,
+                "`refresh` needs a `token`",
+            )?,
         },
         Asked::Ping(proto::Ping {}) => Command::Ping,
     })
@@ -87,14 +102,22 @@ fn read_position(position: &proto::Position) -> Result<Position, ClientError> {
 }
 
 fn payload(data: Bytes, binary: bool, limits: &Limits) -> Result<Payload, ClientError> {
-    let payload = if binary { Payload::Binary(data) } else { fields::json(check_json(data))? };
+    let payload = if binary {
+        Payload::Binary(data)
+    } else {
+        fields::json(check_json(&data))?
+    };
     fields::payload(payload, limits)
 }
 
 /// Appends a frame.
 pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
-    let frame = proto::Frame { kind: Some(kind(frame)) };
-    frame.encode(out).expect("a vector has room for any message");
+    out.extend_from_slice(
+        &proto::Frame {
+            kind: Some(kind(frame)),
+        }
+        .encode_to_vec(),
+    );
 }
 
 fn kind(frame: &Frame) -> Kind {
@@ -108,34 +131,57 @@ fn kind(frame: &Frame) -> Kind {
             time: signed(*time_ms),
             ..proto::Message::default()
         }),
-        Frame::Join(channel, member) => {
-            Kind::Join(proto::Join { channel: channel.to_string(), member: Some(write_member(member)) })
-        }
-        Frame::Leave(channel, member) => {
-            Kind::Leave(proto::Leave { channel: channel.to_string(), member: Some(write_member(member)) })
-        }
-        Frame::Gap { channel, position, reason } => Kind::Gap(proto::Gap {
+        Frame::Join(channel, member) => Kind::Join(proto::Join {
+            channel: channel.to_string(),
+            member: Some(write_member(member)),
+        }),
+        Frame::Leave(channel, member) => Kind::Leave(proto::Leave {
+            channel: channel.to_string(),
+            member: Some(write_member(member)),
+        }),
+        Frame::Gap {
+            channel,
+            position,
+            reason,
+        } => Kind::Gap(proto::Gap {
             channel: channel.to_string(),
             position: Some(write_position(*position)),
             reason: reason.as_str().to_owned(),
         }),
-        Frame::Subscribed { channel, position, recovered, offer } => Kind::Subscribed(proto::Subscribed {
+        Frame::Subscribed {
+            channel,
+            position,
+            recovered,
+            offer,
+        } => Kind::Subscribed(proto::Subscribed {
             channel: channel.to_string(),
             position: Some(write_position(*position)),
             recovered: *recovered,
             policy: Some(write_offer(*offer)),
         }),
-        Frame::Unsubscribed { channel, reason, resubscribe } => Kind::Unsubscribed(proto::Unsubscribed {
+        Frame::Unsubscribed {
+            channel,
+            reason,
+            resubscribe,
+        } => Kind::Unsubscribed(proto::Unsubscribed {
             channel: channel.to_string(),
             reason: reason.to_string(),
             resubscribe: *resubscribe,
         }),
-        Frame::Expiring { expires_at_ms } => Kind::Expiring(proto::Expiring { expires_at: signed(*expires_at_ms) }),
-        Frame::Draining { reconnect_after_ms } => {
-            Kind::Draining(proto::Draining { reconnect_after: *reconnect_after_ms })
-        }
-        Frame::Heartbeat { time_ms } => Kind::Heartbeat(proto::Heartbeat { time: signed(*time_ms) }),
-        Frame::Close(Close { code, reason, reconnect_after_ms }) => Kind::Close(proto::Close {
+        Frame::Expiring { expires_at_ms } => Kind::Expiring(proto::Expiring {
+            expires_at: signed(*expires_at_ms),
+        }),
+        Frame::Draining { reconnect_after_ms } => Kind::Draining(proto::Draining {
+            reconnect_after: *reconnect_after_ms,
+        }),
+        Frame::Heartbeat { time_ms } => Kind::Heartbeat(proto::Heartbeat {
+            time: signed(*time_ms),
+        }),
+        Frame::Close(Close {
+            code,
+            reason,
+            reconnect_after_ms,
+        }) => Kind::Close(proto::Close {
             code: u32::from(code.0),
             reason: reason.to_string(),
             reconnect: code.reconnect(),
@@ -167,37 +213,59 @@ fn write_reply(reply: &Reply) -> proto::Reply {
             code: error.code.as_str().to_owned(),
             message: error.message.to_string(),
             retryable: error.code.retryable(),
-            retry_after: error.retry_after.map_or(0, |after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
+            retry_after: error.retry_after.map_or(0, |after| {
+                u64::try_from(after.as_millis()).unwrap_or(u64::MAX)
+            }),
         }),
     };
-    proto::Reply { id: reply.id, result: Some(result) }
+    proto::Reply {
+        id: reply.id,
+        result: Some(result),
+    }
 }
 
 fn write_answer(answer: &Answer) -> Outcome {
     match answer {
-        Answer::Subscribe { position, recovered, offer } => Outcome::Subscribe(proto::SubscribeResult {
+        Answer::Subscribe {
+            position,
+            recovered,
+            offer,
+        } => Outcome::Subscribe(proto::SubscribeResult {
             position: Some(write_position(*position)),
             recovered: *recovered,
             policy: Some(write_offer(*offer)),
         }),
         Answer::Unsubscribe => Outcome::Unsubscribe(proto::UnsubscribeResult {}),
-        Answer::Publish { position } => {
-            Outcome::Publish(proto::PublishResult { position: Some(write_position(*position)) })
-        }
-        Answer::Presence { members, count, users, next_page } => Outcome::Presence(proto::PresenceResult {
+        Answer::Publish { position } => Outcome::Publish(proto::PublishResult {
+            position: Some(write_position(*position)),
+        }),
+        Answer::Presence {
+            members,
+            count,
+            users,
+            next_page,
+        } => Outcome::Presence(proto::PresenceResult {
             members: members.iter().map(|member| write_member(member)).collect(),
             count: *count,
             users: *users,
             next_page: next_page.as_deref().unwrap_or_default().to_owned(),
         }),
-        Answer::History { publications, position } => Outcome::History(proto::HistoryResult {
-            publications: publications.iter().map(|publication| write_publication(publication)).collect(),
+        Answer::History {
+            publications,
+            position,
+        } => Outcome::History(proto::HistoryResult {
+            publications: publications
+                .iter()
+                .map(|publication| write_publication(publication))
+                .collect(),
             position: Some(write_position(*position)),
         }),
-        Answer::Refresh { expires_at_ms } => {
-            Outcome::Refresh(proto::RefreshResult { expires_at: expires_at_ms.map_or(0, signed) })
-        }
-        Answer::Ping { time_ms } => Outcome::Ping(proto::PingResult { time: signed(*time_ms) }),
+        Answer::Refresh { expires_at_ms } => Outcome::Refresh(proto::RefreshResult {
+            expires_at: expires_at_ms.map_or(0, signed),
+        }),
+        Answer::Ping { time_ms } => Outcome::Ping(proto::PingResult {
+            time: signed(*time_ms),
+        }),
     }
 }
 
@@ -213,7 +281,11 @@ fn write_publication(publication: &Publication) -> proto::Message {
             session: from.session.to_string(),
         }),
         time: signed(publication.time_ms),
-        tags: publication.tags.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+        tags: publication
+            .tags
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect(),
     }
 }
 
@@ -226,12 +298,23 @@ fn write_member(member: &Member) -> proto::Member {
 }
 
 fn write_offer(offer: Offer) -> proto::Policy {
-    let Offer { recovery, presence, join_leave } = offer;
-    proto::Policy { recovery, presence, join_leave }
+    let Offer {
+        recovery,
+        presence,
+        join_leave,
+    } = offer;
+    proto::Policy {
+        recovery,
+        presence,
+        join_leave,
+    }
 }
 
 fn write_position(position: Position) -> proto::Position {
-    proto::Position { epoch: position.epoch.to_string(), offset: position.offset }
+    proto::Position {
+        epoch: position.epoch.to_string(),
+        offset: position.offset,
+    }
 }
 
 /// A time, which proto has signed.

@@ -21,7 +21,10 @@ impl Refused {
     /// The reply that the client awaits; nothing when the command had no id, or none that could be read.
     pub fn into_reply(self) -> Option<Reply> {
         let Self { id, error } = self;
-        id.map(|id| Reply { id, outcome: Err(error) })
+        id.map(|id| Reply {
+            id,
+            outcome: Err(error),
+        })
     }
 }
 

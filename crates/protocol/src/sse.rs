@@ -16,26 +16,40 @@ pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 ///
 /// `object` must not hold line breaks; no frame in JSON does.
 pub fn event(kind: &str, id: Option<&str>, object: &[u8], chunked: bool, out: &mut Vec<u8>) {
-    debug_assert!(!object.iter().any(|b| matches!(b, b'\r' | b'\n')), "a line break would end the data field");
+    debug_assert!(
+        !object.iter().any(|b| matches!(b, b'\r' | b'\n')),
+        "a line break would end the data field"
+    );
     let named = kind != "message";
     let id_bytes = id.map_or(0, |id| ID.len() + id.len() + 1);
-    let kind_bytes = if named { EVENT.len() + kind.len() + 1 } else { 0 };
-    framed(id_bytes + kind_bytes + DATA.len() + object.len() + 2, chunked, out, |out| {
-        if let Some(id) = id {
-            line(ID, id.as_bytes(), out);
-        }
-        if named {
-            line(EVENT, kind.as_bytes(), out);
-        }
-        line(DATA, object, out);
-        out.push(b'\n');
-    });
+    let kind_bytes = if named {
+        EVENT.len() + kind.len() + 1
+    } else {
+        0
+    };
+    framed(
+        id_bytes + kind_bytes + DATA.len() + object.len() + 2,
+        chunked,
+        out,
+        |out| {
+            if let Some(id) = id {
+                line(ID, id.as_bytes(), out);
+            }
+            if named {
+                line(EVENT, kind.as_bytes(), out);
+            }
+            line(DATA, object, out);
+            out.push(b'\n');
+        },
+    );
 }
 
 /// Writes `id: <cursor>` alone, without ending the event: what follows it must be an event without an id.
 pub fn id_line(at: &Cursor, chunked: bool, out: &mut Vec<u8>) {
     let id = cursor::encode(at);
-    framed(ID.len() + id.len() + 1, chunked, out, |out| line(ID, id.as_bytes(), out));
+    framed(ID.len() + id.len() + 1, chunked, out, |out| {
+        line(ID, id.as_bytes(), out);
+    });
 }
 
 /// Writes an event that has nothing but an id. A browser remembers the id and calls no listener, so this moves the
@@ -56,7 +70,9 @@ pub fn comment(chunked: bool, out: &mut Vec<u8>) {
 /// Writes how long a client waits before it reconnects. It takes effect at once; no event is made of it.
 pub fn retry(after: Duration, chunked: bool, out: &mut Vec<u8>) {
     let ms = after.as_millis().to_string();
-    framed(RETRY.len() + ms.len() + 1, chunked, out, |out| line(RETRY, ms.as_bytes(), out));
+    framed(RETRY.len() + ms.len() + 1, chunked, out, |out| {
+        line(RETRY, ms.as_bytes(), out);
+    });
 }
 
 const ID: &[u8] = b"id: ";
@@ -71,7 +87,12 @@ fn line(field: &[u8], value: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Writes `content_bytes` of content, and the frame of a chunk around it where one is wanted.
-fn framed(content_bytes: usize, chunked: bool, out: &mut Vec<u8>, content: impl FnOnce(&mut Vec<u8>)) {
+fn framed(
+    content_bytes: usize,
+    chunked: bool,
+    out: &mut Vec<u8>,
+    content: impl FnOnce(&mut Vec<u8>),
+) {
     if !chunked {
         return content(out);
     }
@@ -79,7 +100,11 @@ fn framed(content_bytes: usize, chunked: bool, out: &mut Vec<u8>, content: impl 
     out.extend_from_slice(b"\r\n");
     let start = out.len();
     content(out);
-    debug_assert_eq!(out.len() - start, content_bytes, "a chunk is as long as it says");
+    debug_assert_eq!(
+        out.len() - start,
+        content_bytes,
+        "a chunk is as long as it says"
+    );
     out.extend_from_slice(b"\r\n");
 }
 
@@ -103,8 +128,14 @@ mod tests {
     #[test]
     fn message_is_the_default_type_and_others_are_named() {
         let data = br#"{"a":1}"#;
-        assert_eq!(written(|out| event("message", Some("AQA"), data, false, out)), "id: AQA\ndata: {\"a\":1}\n\n");
-        assert_eq!(written(|out| event("gap", None, data, false, out)), "event: gap\ndata: {\"a\":1}\n\n");
+        assert_eq!(
+            written(|out| event("message", Some("AQA"), data, false, out)),
+            "id: AQA\ndata: {\"a\":1}\n\n"
+        );
+        assert_eq!(
+            written(|out| event("gap", None, data, false, out)),
+            "event: gap\ndata: {\"a\":1}\n\n"
+        );
     }
 
     #[test]
@@ -115,7 +146,10 @@ mod tests {
             "17\r\nid: AQA\ndata: {\"a\":1}\n\n\r\n"
         );
         assert_eq!(written(|out| comment(true, out)), "3\r\n:\n\n\r\n");
-        assert_eq!(written(|out| retry(Duration::from_millis(1500), true, out)), "C\r\nretry: 1500\n\r\n");
+        assert_eq!(
+            written(|out| retry(Duration::from_millis(1500), true, out)),
+            "C\r\nretry: 1500\n\r\n"
+        );
         for number in [0, 1, 15, 16, 255, 256, 65_535, 1 << 20] {
             assert_eq!(written(|out| hex(number, out)), format!("{number:X}"));
         }
@@ -125,9 +159,21 @@ mod tests {
     fn cursors_go_alone_or_before_an_event() {
         let at = Cursor::default();
         let text = cursor::encode(&at);
-        assert_eq!(written(|out| id_event(&at, false, out)), format!("id: {text}\n\n"));
-        assert_eq!(written(|out| id_line(&at, false, out)), format!("id: {text}\n"));
-        assert_eq!(written(|out| id_line(&at, true, out)), format!("{:X}\r\nid: {text}\n\r\n", text.len() + 5));
-        assert_eq!(written(|out| id_event(&at, true, out)), format!("{:X}\r\nid: {text}\n\n\r\n", text.len() + 6));
+        assert_eq!(
+            written(|out| id_event(&at, false, out)),
+            format!("id: {text}\n\n")
+        );
+        assert_eq!(
+            written(|out| id_line(&at, false, out)),
+            format!("id: {text}\n")
+        );
+        assert_eq!(
+            written(|out| id_line(&at, true, out)),
+            format!("{:X}\r\nid: {text}\n\r\n", text.len() + 5)
+        );
+        assert_eq!(
+            written(|out| id_event(&at, true, out)),
+            format!("{:X}\r\nid: {text}\n\n\r\n", text.len() + 6)
+        );
     }
 }

@@ -77,7 +77,10 @@ impl Wire {
 
     /// Whether it is an event stream.
     pub fn is_sse(self) -> bool {
-        matches!(self, Self::SseChunked | Self::SseChunkedBare | Self::SseRaw | Self::SseRawBare)
+        matches!(
+            self,
+            Self::SseChunked | Self::SseChunkedBare | Self::SseRaw | Self::SseRawBare
+        )
     }
 
     /// Whether events are chunks of HTTP/1.1.
@@ -125,8 +128,14 @@ pub fn encode(frame: &Frame, wire: Wire, deflate_bytes_min: usize) -> Bytes {
         return encode_close(close, wire);
     }
     match (wire.without_deflate(), wire.opcode()) {
-        (Some(plain), _) => deflate(encode(frame, plain, deflate_bytes_min), wire, deflate_bytes_min),
-        (None, Some(opcode)) => websocket::encode::encode(opcode, &payload(frame, wire.format()), false),
+        (Some(plain), _) => deflate(
+            encode(frame, plain, deflate_bytes_min),
+            wire,
+            deflate_bytes_min,
+        ),
+        (None, Some(opcode)) => {
+            websocket::encode::encode(opcode, &payload(frame, wire.format()), false)
+        }
         (None, None) if wire.is_sse() => event(frame, wire),
         (None, None) => Bytes::from(payload(frame, wire.format())),
     }
@@ -140,11 +149,19 @@ pub fn encode_close(close: &Close, wire: Wire) -> Bytes {
         if !wire.is_sse() {
             return Bytes::from(payload(&frame, wire.format()));
         }
-        let last = if wire.is_chunked() { sse::LAST_CHUNK } else { b"" };
+        let last = if wire.is_chunked() {
+            sse::LAST_CHUNK
+        } else {
+            b""
+        };
         return Bytes::from([&event(&frame, wire)[..], last].concat());
     };
     // A code that no close frame may carry is a fault of whoever made the close; the client is still told of its end.
-    let code = if websocket::is_close_code(close.code.0) { close.code } else { CloseCode::INTERNAL };
+    let code = if websocket::is_close_code(close.code.0) {
+        close.code
+    } else {
+        CloseCode::INTERNAL
+    };
     let mut out = Vec::new();
     websocket::encode::encode_into(opcode, &payload(&frame, wire.format()), false, &mut out);
     out.extend_from_slice(&websocket::encode::encode_close(code.0, &close.reason));
@@ -186,10 +203,14 @@ fn event(frame: &Frame, wire: Wire) -> Bytes {
     let kind = json::encode_inner(frame, &mut object);
     let id = match (frame, wire) {
         // One that skipped history has no place to go on from.
-        (Frame::Message(publication), Wire::SseChunked | Wire::SseRaw) if publication.offset > 0 => Some(cursor::encode(&Cursor {
-            sequence: 0,
-            positions: vec![(publication.channel.clone(), publication.position())],
-        })),
+        (Frame::Message(publication), Wire::SseChunked | Wire::SseRaw)
+            if publication.offset > 0 =>
+        {
+            Some(cursor::encode(&Cursor {
+                sequence: 0,
+                positions: vec![(publication.channel.clone(), publication.position())],
+            }))
+        }
         _ => None,
     };
     let mut out = Vec::with_capacity(object.len() + 64 + id.as_ref().map_or(0, String::len));

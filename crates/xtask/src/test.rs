@@ -130,7 +130,8 @@ impl Run {
             }
             Stage::Fmt => {
                 component(workspace, "fmt", "rustfmt")?;
-                process::run(&mut workspace.cargo(["fmt", "--all", "--", "--check"]))
+                let mut command = workspace.cargo(["fmt", "--all", "--", "--check", "-l"]);
+                process::run(&mut command).context("`cargo fmt --all` mends it")
             }
             Stage::Tidy => {
                 ensure!(tidy::run(workspace)?, "there are findings");
@@ -138,8 +139,8 @@ impl Run {
             }
             Stage::Clippy => {
                 component(workspace, "clippy", "clippy")?;
-                let flags = ["--workspace", "--all-targets", "--", "--deny", "warnings"];
-                process::run(workspace.cargo(["clippy"]).args(flags))
+                let mut command = workspace.cargo(["clippy", "--workspace", "--all-targets"]);
+                process::run(command.args(["--keep-going", "--", "--deny", "warnings"]))
             }
             Stage::Proto => proto::check(workspace, self.tools()?),
             Stage::Unit => {

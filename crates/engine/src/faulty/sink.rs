@@ -263,7 +263,7 @@ impl State {
         };
         match &mut self.lost {
             Lost::All => {}
-            lost if is_outage => *lost = Lost::All,
+            lost @ (Lost::Nothing | Lost::Some(_)) if is_outage => *lost = Lost::All,
             Lost::Some(channels) => {
                 channels.insert(channel.clone());
             }

@@ -40,8 +40,8 @@ pub(super) struct Channel {
 /// What sweeping took out of a channel, to be freed once the lock is released.
 #[derive(Default)]
 pub(super) struct Swept {
-    logs: Vec<Box<Log>>,
-    ids: Vec<Box<Ids>>,
+    logs: Vec<Log>,
+    ids: Vec<Ids>,
 }
 
 impl Channel {
@@ -118,14 +118,16 @@ impl Channel {
         const EXPIRED_MAX: usize = 1024;
         if let Some(log) = &mut self.log {
             if log.has_expired(now) {
-                swept.logs.extend(self.remove_history(budget));
+                swept
+                    .logs
+                    .extend(self.remove_history(budget).map(|log| *log));
             } else {
                 log.expire(now, EXPIRED_MAX, budget);
             }
         }
         if let Some(ids) = &mut self.ids {
             if ids.have_expired(now) {
-                swept.ids.extend(self.ids.take());
+                swept.ids.extend(self.ids.take().map(|ids| *ids));
             } else {
                 ids.expire(now, EXPIRED_MAX);
             }
@@ -325,4 +327,4 @@ impl Core {
 }
 
 /// Longer graces make no sense, and adding them to now must not overflow: a year.
-const GRACE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+const GRACE_MAX: Duration = Duration::from_hours(365 * 24);

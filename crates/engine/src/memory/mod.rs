@@ -65,7 +65,7 @@ impl Default for MemoryConfig {
             history_bytes_max: 1024 * 1024 * 1024,
             channels_max: 10_000_000,
             ids_per_channel_max: 100_000,
-            idle_channel_ttl: Duration::from_secs(3600),
+            idle_channel_ttl: Duration::from_hours(1),
             sweep_interval: Duration::from_secs(1),
             operation_timeout: Duration::from_secs(5),
         }

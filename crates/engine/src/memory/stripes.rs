@@ -18,7 +18,7 @@ pub(super) const STRIPES: usize = 1024;
 
 /// All channels.
 pub(super) struct Stripes {
-    stripes: Box<[Mutex<Stripe>]>,
+    all: Box<[Mutex<Stripe>]>,
     hasher: DefaultHashBuilder,
     channels: AtomicUsize,
     channels_max: usize,
@@ -49,7 +49,7 @@ impl Stripes {
             })
         };
         Self {
-            stripes: (0..STRIPES).map(|_| stripe()).collect(),
+            all: (0..STRIPES).map(|_| stripe()).collect(),
             hasher: DefaultHashBuilder::default(),
             channels: AtomicUsize::new(0),
             channels_max,
@@ -83,7 +83,7 @@ impl Stripes {
 
     // A panic under the lock can only come from the sink, which is called last: the stripe is whole all the same.
     fn lock_stripe(&self, index: usize) -> MutexGuard<'_, Stripe> {
-        self.stripes[index]
+        self.all[index]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }

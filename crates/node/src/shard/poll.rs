@@ -1,6 +1,11 @@
 //! Poll sessions: frames wait in the outbox until a later poll's cursor acknowledges them, so a lost response loses nothing.
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::key::Key;
+use crate::shard::ending::Went;
+use crate::shard::Shard;
 
 /// A poll's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,4 +20,96 @@ pub enum PollRefused {
     /// The session is not (or no longer) on this node, or the key is wrong.
     #[error("the session is gone: open a new one from the cursor")]
     Gone,
+}
+
+/// A poll that waits.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    reply: Reply,
+    pub(crate) until_ms: u64,
+}
+
+pub(super) type Reply = oneshot::Sender<Result<PollBatch, PollRefused>>;
+
+impl Shard {
+    /// Takes a poll: acknowledges, answers at once when something is owed, parks it otherwise.
+    pub(super) fn poll(&mut self, key: Key, sequence: u64, wait_ms: u64, reply: Reply) {
+        let slot = key.session.slot;
+        let now = self.now();
+        let known = self.slots.find(slot, key.session.generation).filter(|session| key.proves(&session.secret));
+        if known.is_none_or(|session| session.outbox.is_none()) {
+            let _ = reply.send(Err(PollRefused::Gone));
+            return;
+        }
+        // A second poll supersedes the first.
+        self.answer_poll(slot, false);
+        self.with_outbox(slot, |outbox| {
+            outbox.acknowledge(sequence);
+            Ok(())
+        });
+        let Some(session) = self.slots.get_mut(slot) else { return };
+        session.timers.polled_ms = now;
+        session.parked = Some(Parked { reply, until_ms: now + wait_ms });
+        let owed = session.outbox.as_ref().is_some_and(|outbox| !outbox.is_empty());
+        if let Some(drained) = session.drained.take() {
+            drained.notify_waiters();
+        }
+        if owed || wait_ms == 0 {
+            self.answer_poll(slot, true);
+        } else {
+            self.look_at(slot, now + wait_ms);
+        }
+    }
+
+    /// Answers a parked poll: with all that is owed, or with nothing.
+    pub(super) fn answer_poll(&mut self, slot: u32, with_frames: bool) {
+        let Some(parked) = self.slots.get_mut(slot).and_then(|session| session.parked.take()) else { return };
+        self.announce_gaps(slot);
+        let cursor = switchboard_protocol::cursor::encode(&self.cursor(slot));
+        let now = self.now();
+        let Some(session) = self.slots.get_mut(slot) else { return };
+        session.timers.polled_ms = now;
+        let mut body = Vec::new();
+        body.extend_from_slice(b"{\"key\":\"");
+        body.extend_from_slice(Key { session: session.id, secret: session.secret }.to_text().as_bytes());
+        if with_frames {
+            body.extend_from_slice(b"\",\"cursor\":\"");
+            body.extend_from_slice(cursor.as_bytes());
+        }
+        body.extend_from_slice(b"\",\"frames\":[");
+        let mut closes = false;
+        if let Some(outbox) = session.outbox.as_ref().filter(|_| with_frames) {
+            for (index, chunk) in outbox.chunks().enumerate() {
+                if index > 0 {
+                    body.push(b',');
+                }
+                body.extend_from_slice(chunk);
+            }
+            closes = session.closing_ms.is_some();
+        }
+        body.extend_from_slice(b"]}");
+        // If nobody takes it, what it carried is still owed.
+        let taken = parked.reply.send(Ok(PollBatch { body: body.into() })).is_ok();
+        if closes && taken {
+            self.gone(slot, Went::Clean);
+        } else {
+            self.look_at_timers(slot);
+        }
+    }
+
+    /// Notes that a poll session is owed something: its poll is answered when the batch is done, with all of it.
+    pub(super) fn answer_later(&mut self, slot: u32) {
+        if self.slots.get(slot).is_some_and(|session| session.parked.is_some()) {
+            self.polls_due.push(slot);
+        }
+    }
+
+    /// Answers the polls that the batch has something for.
+    pub(super) fn answer_polls(&mut self) {
+        let mut due = std::mem::take(&mut self.polls_due);
+        for slot in due.drain(..) {
+            self.answer_poll(slot, true);
+        }
+        self.polls_due = due;
+    }
 }

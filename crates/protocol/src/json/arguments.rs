@@ -148,55 +148,98 @@ impl<'de> Arguments<'de> {
 
     pub(super) fn into_command(self, limits: &Limits) -> Result<Command, ClientError> {
         Ok(match self {
-            Self::Subscribe(Subscribe { channel, position, rewind, token }) => Command::Subscribe {
+            Self::Subscribe(Subscribe {
+                channel,
+                position,
+                rewind,
+                token,
+            }) => Command::Subscribe {
                 channel: fields::channel(&channel)?,
                 start: fields::start(place(position)?, rewind.map(|Whole(count)| count))?,
                 token: fields::token(token.as_deref(), limits)?,
             },
-            Self::Unsubscribe(Unsubscribe { channel }) => Command::Unsubscribe { channel: fields::channel(&channel)? },
-            Self::Publish(Publish { channel, data, binary, id }) => Command::Publish {
+            Self::Unsubscribe(Unsubscribe { channel }) => Command::Unsubscribe {
                 channel: fields::channel(&channel)?,
-                payload: payload(fields::needed(data, "`publish` needs `data`")?, binary, limits)?,
+            },
+            Self::Publish(Publish {
+                channel,
+                data,
+                binary,
+                id,
+            }) => Command::Publish {
+                channel: fields::channel(&channel)?,
+                payload: payload(
+                    fields::needed(data, "`publish` needs `data`")?,
+                    binary,
+                    limits,
+                )?,
                 id: fields::publication_id(id.as_deref())?,
             },
-            Self::Presence(Presence { channel, limit, page }) => Command::Presence {
+            Self::Presence(Presence {
+                channel,
+                limit,
+                page,
+            }) => Command::Presence {
                 channel: fields::channel(&channel)?,
                 limit: limit.map(|Whole(limit)| limit),
                 page: fields::text(page.as_deref()).map(Box::from),
             },
-            Self::History(History { channel, position, limit, reverse }) => Command::History {
+            Self::History(History {
+                channel,
+                position,
+                limit,
+                reverse,
+            }) => Command::History {
                 channel: fields::channel(&channel)?,
                 position: place(position)?,
                 limit: limit.map(|Whole(limit)| limit),
                 reverse: reverse.unwrap_or(false),
             },
-            Self::Call(Call { method, data, binary }) => Command::Call {
-                method: fields::needed(fields::text(Some(&method)), "`call` needs a `method`")?.into(),
+            Self::Call(Call {
+                method,
+                data,
+                binary,
+            }) => Command::Call {
+                method: fields::needed(fields::text(Some(&method)), "`call` needs a `method`")?
+                    .into(),
                 payload: match data {
                     Some(data) => payload(data, binary, limits)?,
                     None => Payload::Json(Bytes::from_static(b"null")),
                 },
             },
-            Self::Ack(Ack { channel, offset: Whole(offset) }) => {
-                Command::Ack { channel: fields::channel(&channel)?, offset }
-            }
+            Self::Ack(Ack {
+                channel,
+                offset: Whole(offset),
+            }) => Command::Ack {
+                channel: fields::channel(&channel)?,
+                offset,
+            },
             Self::Refresh(Refresh { token }) => Command::Refresh {
-                token: fields::needed(fields::token(Some(&token), limits)?, "`refresh` needs a `token`")?,
+                token: fields::needed(
+                    fields::token(Some(&token), limits)?,
+                    "`refresh` needs a `token`",
+                )?,
             },
             Self::Ping(Ping {}) => Command::Ping,
         })
     }
 }
 
-fn place(place: Option<Fields<Place<'_>>>) -> Result<Option<switchboard_core::Position>, ClientError> {
+fn place(
+    place: Option<Fields<Place<'_>>>,
+) -> Result<Option<switchboard_core::Position>, ClientError> {
     place
-        .map(|Fields(Place { epoch, offset })| fields::position(&epoch, offset.map_or(0, |Whole(offset)| offset)))
+        .map(|Fields(Place { epoch, offset })| {
+            fields::position(&epoch, offset.map_or(0, |Whole(offset)| offset))
+        })
         .transpose()
 }
 
 fn payload(data: &RawValue, binary: Option<bool>, limits: &Limits) -> Result<Payload, ClientError> {
     let payload = if binary == Some(true) {
-        let bytes = serde_json::from_str::<Cow<'_, str>>(data.get()).ok().and_then(|text| BASE64.decode(&*text).ok());
+        let bytes = serde_json::from_str::<Cow<'_, str>>(data.get())
+            .ok()
+            .and_then(|text| BASE64.decode(&*text).ok());
         Payload::Binary(fields::needed(bytes, "with `binary` `data` is a string of base64")?.into())
     } else {
         fields::json(copy_checked(data))?

@@ -26,8 +26,8 @@ pub enum JsonError {
 ///
 /// # Errors
 /// See [`JsonError`].
-pub fn check_json(bytes: Bytes) -> Result<Bytes, JsonError> {
-    let raw: &RawValue = serde_json::from_slice(&bytes)?;
+pub fn check_json(bytes: &Bytes) -> Result<Bytes, JsonError> {
+    let raw: &RawValue = serde_json::from_slice(bytes)?;
     match survey(raw)? {
         Breaks::None => Ok(bytes.slice_ref(raw.get().as_bytes())),
         Breaks::Some => Ok(on_one_line(raw.get())),
@@ -43,7 +43,15 @@ pub(super) fn copy_checked(raw: &RawValue) -> Result<Bytes, JsonError> {
 }
 
 fn on_one_line(text: &str) -> Bytes {
-    text.bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }).collect()
+    text.bytes()
+        .map(|byte| {
+            if matches!(byte, b'\r' | b'\n') {
+                b' '
+            } else {
+                byte
+            }
+        })
+        .collect()
 }
 
 /// Whether there are raw line breaks.
@@ -88,25 +96,50 @@ mod tests {
     use super::*;
 
     fn checked(text: &str) -> Option<String> {
-        let bytes = check_json(Bytes::from(text.to_owned())).ok()?;
+        let bytes = check_json(&Bytes::from(text.to_owned())).ok()?;
         Some(String::from_utf8(bytes.to_vec()).unwrap())
     }
 
     #[test]
     fn payload_stays_as_it_is_but_for_raw_line_breaks() {
-        for text in ["null", "1e400", r#"{"a":[1,"\n\"[[",{}],"a":2}"#, "\"\u{2028}\"", "[1, 2]"] {
+        for text in [
+            "null",
+            "1e400",
+            r#"{"a":[1,"\n\"[[",{}],"a":2}"#,
+            "\"\u{2028}\"",
+            "[1, 2]",
+        ] {
             assert_eq!(checked(text).as_deref(), Some(text));
         }
         assert_eq!(checked(" \t[1]\n").as_deref(), Some("[1]"));
-        assert_eq!(checked("{\r\n\"a\\n\": [\n1]}").as_deref(), Some("{  \"a\\n\": [ 1]}"));
+        assert_eq!(
+            checked("{\r\n\"a\\n\": [\n1]}").as_deref(),
+            Some("{  \"a\\n\": [ 1]}")
+        );
     }
 
     #[test]
     fn what_is_no_json_is_refused() {
-        for text in ["", " ", "{", "[1,]", "nul", "1 2", "\"a\nb\"", "'a'", "{\"a\"}", "\"\\x\"", "01", "\u{feff}1"] {
+        for text in [
+            "",
+            " ",
+            "{",
+            "[1,]",
+            "nul",
+            "1 2",
+            "\"a\nb\"",
+            "'a'",
+            "{\"a\"}",
+            "\"\\x\"",
+            "01",
+            "\u{feff}1",
+        ] {
             assert_eq!(checked(text), None, "{text:?}");
         }
-        assert!(matches!(check_json(Bytes::from_static(b"\"\xff\"")), Err(JsonError::Invalid(_))));
+        assert!(matches!(
+            check_json(&Bytes::from_static(b"\"\xff\"")),
+            Err(JsonError::Invalid(_))
+        ));
     }
 
     #[test]
@@ -114,9 +147,15 @@ mod tests {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(checked(&nested(PAYLOAD_DEPTH_MAX)).is_some());
         for depth in [PAYLOAD_DEPTH_MAX + 1, 100_000] {
-            assert!(matches!(check_json(nested(depth).into()), Err(JsonError::TooDeep)), "{depth}");
+            assert!(
+                matches!(check_json(&nested(depth).into()), Err(JsonError::TooDeep)),
+                "{depth}"
+            );
         }
-        assert!(matches!(check_json("[".repeat(100_000).into()), Err(JsonError::Invalid(_))));
+        assert!(matches!(
+            check_json(&"[".repeat(100_000).into()),
+            Err(JsonError::Invalid(_))
+        ));
         // Brackets in strings are no depth, and closed ones count no more.
         assert!(checked(&format!("\"{}\"", "[".repeat(1000))).is_some());
         assert!(checked(&format!("[{}[]]", "[],".repeat(1000))).is_some());
@@ -125,7 +164,7 @@ mod tests {
     #[test]
     fn payload_without_line_breaks_is_not_copied() {
         let bytes = Bytes::from_static(b" {\"a\":1} ");
-        assert_eq!(check_json(bytes.clone()).unwrap().as_ptr(), bytes[1..].as_ptr());
+        assert_eq!(check_json(&bytes).unwrap().as_ptr(), bytes[1..].as_ptr());
     }
 
     proptest! {

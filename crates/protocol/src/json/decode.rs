@@ -5,7 +5,9 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor,
+};
 use switchboard_core::{Limits, Request};
 
 use super::arguments::Arguments;
@@ -14,8 +16,20 @@ use crate::fields;
 use crate::refused::{Refused, bad_request};
 
 /// The commands' names, in the order of the protocol's document.
-const COMMANDS: [&str; 9] =
-    ["subscribe", "unsubscribe", "publish", "presence", "history", "call", "ack", "refresh", "ping"];
+const COMMANDS: [&str; 9] = [
+    "subscribe",
+    "unsubscribe",
+    "publish",
+    "presence",
+    "history",
+    "call",
+    "ack",
+    "refresh",
+    "ping",
+];
+
+/// The longest unknown name, in bytes, for which a command like it is looked for.
+const NAME_BYTES_MAX: usize = 32;
 
 /// How alike two names must be, from 0 to 1, for one to be offered in place of the other.
 const LIKENESS_MIN: f64 = 0.5;
@@ -27,11 +41,16 @@ const LIKENESS_MIN: f64 = 0.5;
 /// # Errors
 /// `bad_request` or `payload_too_large`, with the command's id wherever in the text it stands.
 pub fn decode_command(bytes: &[u8], limits: &Limits) -> Result<Request, Refused> {
-    let refused = |error| Refused { id: read_id(bytes), error };
+    let refused = |error| Refused {
+        id: read_id(bytes),
+        error,
+    };
     fields::command_bytes(bytes.len(), limits).map_err(refused)?;
     let Envelope { id, arguments } =
         serde_json::from_slice(bytes).map_err(|error| refused(bad_request(error.to_string())))?;
-    let command = arguments.into_command(limits).map_err(|error| Refused { id, error })?;
+    let command = arguments
+        .into_command(limits)
+        .map_err(|error| Refused { id, error })?;
     Ok(Request { id, command })
 }
 
@@ -61,20 +80,30 @@ impl<'de> Deserialize<'de> for Envelope<'de> {
                 let mut asked: Option<(&'static str, Arguments<'de>)> = None;
                 while let Some(key) = map.next_key()? {
                     match (key, &asked) {
-                        (Key::Id, _) if id.is_some() => return Err(A::Error::duplicate_field("id")),
+                        (Key::Id, _) if id.is_some() => {
+                            return Err(A::Error::duplicate_field("id"));
+                        }
                         (Key::Id, _) => id = Some(map.next_value()?),
-                        (Key::Command(name), None) => asked = Some((name, Arguments::read(name, &mut map)?)),
+                        (Key::Command(name), None) => {
+                            asked = Some((name, Arguments::read(name, &mut map)?));
+                        }
                         (Key::Command(second), Some((first, _))) => {
-                            let message = format!("two commands, `{first}` and `{second}`: send them one by one");
+                            let message = format!(
+                                "two commands, `{first}` and `{second}`: send them one by one"
+                            );
                             return Err(A::Error::custom(message));
                         }
                     }
                 }
                 let Some((_, arguments)) = asked else {
-                    let message = format!("no command: beside `id` one key of {}", COMMANDS.join(", "));
+                    let message =
+                        format!("no command: beside `id` one key of {}", COMMANDS.join(", "));
                     return Err(A::Error::custom(message));
                 };
-                Ok(Envelope { id: id.flatten().map(|Whole(id)| id), arguments })
+                Ok(Envelope {
+                    id: id.flatten().map(|Whole(id)| id),
+                    arguments,
+                })
             }
         }
 
@@ -109,13 +138,23 @@ impl<'de> Deserialize<'de> for Key {
 }
 
 fn unknown_command(name: &str) -> String {
-    // A name far longer than any command is near none, and is not worth the comparison.
-    let near = |command: &&str| strsim::normalized_damerau_levenshtein(command, name);
-    let nearest = COMMANDS.into_iter().max_by(|a, b| near(a).total_cmp(&near(b)));
-    match nearest.filter(|command| name.len() < 32 && near(command) >= LIKENESS_MIN) {
-        Some(nearest) => format!("unknown command `{name}`: `{nearest}` is meant?"),
-        None => format!("unknown command, known are {}: `{name}`", COMMANDS.join(", ")),
+    // Comparison takes time by the length of both, and a name far longer than any command is near none.
+    if name.len() <= NAME_BYTES_MAX {
+        let likeness = COMMANDS.map(|command| {
+            (
+                strsim::normalized_damerau_levenshtein(command, name),
+                command,
+            )
+        });
+        let nearest = likeness.into_iter().max_by(|(a, _), (b, _)| a.total_cmp(b));
+        if let Some((_, nearest)) = nearest.filter(|&(likeness, _)| likeness >= LIKENESS_MIN) {
+            return format!("unknown command `{name}`: did you mean `{nearest}`?");
+        }
     }
+    format!(
+        "unknown command, known are {}: `{name}`",
+        COMMANDS.join(", ")
+    )
 }
 
 /// Reads only the id of a command that was refused, as far as its text is valid.

@@ -4,7 +4,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use switchboard_core::{Answer, ClientError, Close, Frame, Member, Offer, Open, Payload, Position, Publication, Reply};
+use switchboard_core::{
+    Answer, ClientError, Close, Frame, Member, Offer, Open, Payload, Position, Publication, Reply,
+};
 
 use super::object::{Object, array};
 
@@ -58,24 +60,43 @@ fn write_short(frame: &Frame, out: &mut Vec<u8>) {
             object.plain("channel", channel);
             write_member(member, object.field("member"));
         }
-        Frame::Gap { channel, position, reason } => {
+        Frame::Gap {
+            channel,
+            position,
+            reason,
+        } => {
             object.plain("channel", channel);
             write_position(*position, object.field("position"));
             object.plain("reason", reason.as_str());
         }
-        Frame::Subscribed { channel, position, recovered, offer } => {
+        Frame::Subscribed {
+            channel,
+            position,
+            recovered,
+            offer,
+        } => {
             object.plain("channel", channel);
             write_start(&mut object, *position, *recovered, *offer);
         }
-        Frame::Unsubscribed { channel, reason, resubscribe } => {
+        Frame::Unsubscribed {
+            channel,
+            reason,
+            resubscribe,
+        } => {
             object.plain("channel", channel);
             object.string("reason", reason);
             object.boolean("resubscribe", *resubscribe);
         }
         Frame::Expiring { expires_at_ms } => object.number("expires_at", *expires_at_ms),
-        Frame::Draining { reconnect_after_ms } => object.number("reconnect_after", *reconnect_after_ms),
+        Frame::Draining { reconnect_after_ms } => {
+            object.number("reconnect_after", *reconnect_after_ms);
+        }
         Frame::Heartbeat { time_ms } => object.number("time", *time_ms),
-        Frame::Close(Close { code, reason, reconnect_after_ms }) => {
+        Frame::Close(Close {
+            code,
+            reason,
+            reconnect_after_ms,
+        }) => {
             object.number("code", u64::from(code.0));
             object.string("reason", reason);
             object.boolean("reconnect", code.reconnect());
@@ -83,7 +104,9 @@ fn write_short(frame: &Frame, out: &mut Vec<u8>) {
                 object.number("reconnect_after", *after);
             }
         }
-        Frame::Open(_) | Frame::Reply(_) | Frame::Message(_) => unreachable!("has a function of its own"),
+        Frame::Open(_) | Frame::Reply(_) | Frame::Message(_) => {
+            unreachable!("has a function of its own")
+        }
     }
     object.close();
 }
@@ -139,19 +162,37 @@ fn command_name(answer: &Answer) -> &'static str {
 
 fn write_answer(answer: &Answer, object: &mut Object<'_>) {
     match answer {
-        Answer::Subscribe { position, recovered, offer } => write_start(object, *position, *recovered, *offer),
+        Answer::Subscribe {
+            position,
+            recovered,
+            offer,
+        } => write_start(object, *position, *recovered, *offer),
         Answer::Unsubscribe => {}
         Answer::Publish { position } => write_position(*position, object.field("position")),
-        Answer::Presence { members, count, users, next_page } => {
-            array(members, object.field("members"), |member, out| write_member(member, out));
+        Answer::Presence {
+            members,
+            count,
+            users,
+            next_page,
+        } => {
+            array(members, object.field("members"), |member, out| {
+                write_member(member, out);
+            });
             object.number("count", *count);
             object.number("users", *users);
             if let Some(page) = next_page {
                 object.string("next_page", page);
             }
         }
-        Answer::History { publications, position } => {
-            array(publications, object.field("publications"), |publication, out| write_publication(publication, out));
+        Answer::History {
+            publications,
+            position,
+        } => {
+            array(
+                publications,
+                object.field("publications"),
+                |publication, out| write_publication(publication, out),
+            );
             write_position(*position, object.field("position"));
         }
         Answer::Refresh { expires_at_ms } => {
@@ -169,7 +210,10 @@ fn write_error(error: &ClientError, out: &mut Vec<u8>) {
     object.string("message", &error.message);
     object.boolean("retryable", error.code.retryable());
     if let Some(after) = error.retry_after {
-        object.number("retry_after", u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+        object.number(
+            "retry_after",
+            u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
+        );
     }
     object.close();
 }

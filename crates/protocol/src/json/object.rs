@@ -54,7 +54,8 @@ impl<'a> Object<'a> {
     }
 
     pub(super) fn boolean(&mut self, name: &'static str, value: bool) {
-        self.field(name).extend_from_slice(if value { b"true" } else { b"false" });
+        self.field(name)
+            .extend_from_slice(if value { b"true" } else { b"false" });
     }
 
     /// Writes a value that is JSON already.
@@ -84,7 +85,10 @@ pub(super) fn array<T>(items: &[T], out: &mut Vec<u8>, write: impl Fn(&T, &mut V
 fn string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
+    while let Some(at) = rest
+        .iter()
+        .position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\')
+    {
         out.extend_from_slice(&rest[..at]);
         match rest[at] {
             byte @ (b'"' | b'\\') => out.extend_from_slice(&[b'\\', byte]),
@@ -93,7 +97,14 @@ fn string(text: &str, out: &mut Vec<u8>) {
             b'\t' => out.extend_from_slice(b"\\t"),
             byte => {
                 let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
-                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 0xF)]);
+                out.extend_from_slice(&[
+                    b'\\',
+                    b'u',
+                    b'0',
+                    b'0',
+                    digit(byte >> 4),
+                    digit(byte & 0xF),
+                ]);
             }
         }
         rest = &rest[at + 1..];

@@ -17,12 +17,18 @@ impl<'de, T: TryFrom<u64>> Deserialize<'de> for Whole<T> {
             type Value = Whole<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "a whole number from 0 up that fits {} bits", size_of::<T>() * 8)
+                write!(
+                    f,
+                    "a whole number from 0 up that fits {} bits",
+                    size_of::<T>() * 8
+                )
             }
 
             fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
                 let narrow = T::try_from(number);
-                narrow.map(Whole).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
+                narrow
+                    .map(Whole)
+                    .map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {

@@ -1,14 +1,21 @@
 //! The JSON format against `clients/fixtures`, and against what nobody sends in good faith.
 
+use crate::samples;
 use proptest::prelude::*;
 use serde_json::Value;
-use crate::samples;
 use switchboard_core::{Command, ErrorCode, Limits, Payload};
 use switchboard_protocol::{Refused, json};
 
-fn lines(file: &str) -> Vec<String> {
-    let path = format!("{}/../../clients/fixtures/{file}", env!("CARGO_MANIFEST_DIR"));
-    std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()
+pub(crate) fn lines(file: &str) -> Vec<String> {
+    let path = format!(
+        "{}/../../clients/fixtures/{file}",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    std::fs::read_to_string(path)
+        .unwrap()
+        .lines()
+        .map(str::to_owned)
+        .collect()
 }
 
 fn decode(text: &str) -> Result<Command, Refused> {
@@ -25,8 +32,15 @@ fn commands_of_the_fixtures_are_accepted() {
     assert_eq!(lines.len(), commands.len());
     for (line, expected) in lines.iter().zip(commands) {
         let name = expected.command.name();
-        assert!(line.contains(&format!("\"{name}\":{{")), "{line} is no {name}");
-        assert_eq!(json::decode_command(line.as_bytes(), &Limits::default()), Ok(expected), "{line}");
+        assert!(
+            line.contains(&format!("\"{name}\":{{")),
+            "{line} is no {name}"
+        );
+        assert_eq!(
+            json::decode_command(line.as_bytes(), &Limits::default()),
+            Ok(expected),
+            "{line}"
+        );
     }
 }
 
@@ -54,17 +68,26 @@ fn frames_of_the_fixtures_are_written_byte_for_byte() {
         assert_eq!(keys, [json::kind(frame)]);
         let mut inner = Vec::new();
         assert_eq!(json::encode_inner(frame, &mut inner), json::kind(frame));
-        assert_eq!(serde_json::from_slice::<Value>(&inner).unwrap(), read[json::kind(frame)]);
+        assert_eq!(
+            serde_json::from_slice::<Value>(&inner).unwrap(),
+            read[json::kind(frame)]
+        );
     }
 }
 
 #[test]
 fn refusals_say_what_to_do() {
-    assert!(refusal(r#"{"subscibe":{}}"#).contains("`subscibe`: `subscribe` is meant?"));
+    assert!(refusal(r#"{"subscibe":{}}"#).contains("`subscibe`: did you mean `subscribe`?"));
     assert!(refusal(r#"{"rewind":{}}"#).contains("known are subscribe, unsubscribe"));
-    assert!(refusal(r#"{"publish":{"chanel":"a"}}"#).contains("unknown field `chanel`, expected one of `channel`"));
+    assert!(
+        refusal(r#"{"publish":{"chanel":"a"}}"#)
+            .contains("unknown field `chanel`, expected one of `channel`")
+    );
     assert!(refusal(r#"{"ping":{},"publish":{}}"#).contains("`ping` and `publish`"));
-    assert!(refusal(r#"{"id":1,"ack":{"channel":"a","offset":-1}}"#).contains("a whole number from 0 up"));
+    assert!(
+        refusal(r#"{"id":1,"ack":{"channel":"a","offset":-1}}"#)
+            .contains("a whole number from 0 up")
+    );
     let long = refusal(&format!(r#"{{"{}":{{}}}}"#, "x".repeat(60_000)));
     assert!(long.len() < 400, "{} bytes", long.len());
 }
@@ -76,7 +99,9 @@ fn numbers_may_be_decimal_strings_and_absent_fields_null() {
         decode(r#"{"id":7,"ack":{"channel":"a","offset":18446744073709551615}}"#)
     );
     assert_eq!(
-        decode(r#"{"id":null,"subscribe":{"channel":"\u0061","position":null,"rewind":null,"token":null}}"#),
+        decode(
+            r#"{"id":null,"subscribe":{"channel":"\u0061","position":null,"rewind":null,"token":null}}"#
+        ),
         decode(r#"{"subscribe":{"channel":"a","token":""}}"#)
     );
     for bad in ["+1", "", " 1", "1.0", "1e3", "18446744073709551616"] {
@@ -86,14 +111,26 @@ fn numbers_may_be_decimal_strings_and_absent_fields_null() {
 
 #[test]
 fn payload_keeps_its_text_but_for_raw_line_breaks() {
-    let command = decode("{\"publish\":\r\n{\"channel\":\"a\",\"data\": {\"b\" :\r\n [1.0,\"\\n\"]} }}").unwrap();
-    let Command::Publish { payload: Payload::Json(data), .. } = command else { panic!("{command:?}") };
+    let command =
+        decode("{\"publish\":\r\n{\"channel\":\"a\",\"data\": {\"b\" :\r\n [1.0,\"\\n\"]} }}")
+            .unwrap();
+    let Command::Publish {
+        payload: Payload::Json(data),
+        ..
+    } = command
+    else {
+        panic!("{command:?}")
+    };
     assert_eq!(data, "{\"b\" :   [1.0,\"\\n\"]}");
 }
 
 #[test]
 fn depth_of_payloads_is_bounded() {
-    let limits = Limits { command_bytes_max: 1 << 20, payload_bytes_max: 1 << 20, ..Limits::default() };
+    let limits = Limits {
+        command_bytes_max: 1 << 20,
+        payload_bytes_max: 1 << 20,
+        ..Limits::default()
+    };
     let nested = |depth: usize, closed: usize| {
         let data = "[".repeat(depth) + &"]".repeat(closed);
         let text = format!(r#"{{"publish":{{"channel":"a","data":{data}}},"id":7}}"#);
@@ -103,27 +140,57 @@ fn depth_of_payloads_is_bounded() {
     for depth in [json::PAYLOAD_DEPTH_MAX + 1, 100_000] {
         let refused = nested(depth, depth).unwrap_err();
         assert_eq!(refused.id, Some(7));
-        assert!(refused.error.message.contains("deeper than 120"), "{refused}");
+        assert!(
+            refused.error.message.contains("deeper than 120"),
+            "{refused}"
+        );
     }
     assert!(nested(100_000, 0).is_err());
     // Where no payload is expected nothing is read at all.
     let deep = format!(r#"{{"id":7,"{}"#, "x\":{\"".repeat(100_000));
-    assert_eq!(json::decode_command(deep.as_bytes(), &limits).unwrap_err().id, Some(7));
+    assert_eq!(
+        json::decode_command(deep.as_bytes(), &limits)
+            .unwrap_err()
+            .id,
+        Some(7)
+    );
 }
 
 #[test]
 fn what_is_too_large_is_refused_by_its_own_code() {
-    let limits = Limits { payload_bytes_max: 4, token_bytes_max: 4, command_bytes_max: 80, ..Limits::default() };
+    let limits = Limits {
+        payload_bytes_max: 4,
+        token_bytes_max: 4,
+        command_bytes_max: 80,
+        ..Limits::default()
+    };
     let code = |text: &str| {
         let decoded = json::decode_command(text.as_bytes(), &limits);
-        decoded.map(|_| ()).map_err(|refused| (refused.id, refused.error.code))
+        decoded
+            .map(|_| ())
+            .map_err(|refused| (refused.id, refused.error.code))
     };
-    assert_eq!(code(r#"{"id":7,"publish":{"channel":"a","data":1234}}"#), Ok(()));
+    assert_eq!(
+        code(r#"{"id":7,"publish":{"channel":"a","data":1234}}"#),
+        Ok(())
+    );
     let too_large = Err((Some(7), ErrorCode::PayloadTooLarge));
-    assert_eq!(code(r#"{"id":7,"publish":{"channel":"a","data":12345}}"#), too_large);
-    assert_eq!(code(r#"{"id":7,"publish":{"channel":"a","data":"MTIzNDU=","binary":true}}"#), too_large);
-    assert_eq!(code(&format!(r#"{{"id":7,"ping":{{{}}}}}"#, " ".repeat(80))), too_large);
-    assert_eq!(code(r#"{"id":7,"refresh":{"token":"12345"}}"#), Err((Some(7), ErrorCode::BadRequest)));
+    assert_eq!(
+        code(r#"{"id":7,"publish":{"channel":"a","data":12345}}"#),
+        too_large
+    );
+    assert_eq!(
+        code(r#"{"id":7,"publish":{"channel":"a","data":"MTIzNDU=","binary":true}}"#),
+        too_large
+    );
+    assert_eq!(
+        code(&format!(r#"{{"id":7,"ping":{{{}}}}}"#, " ".repeat(80))),
+        too_large
+    );
+    assert_eq!(
+        code(r#"{"id":7,"refresh":{"token":"12345"}}"#),
+        Err((Some(7), ErrorCode::BadRequest))
+    );
     let id = "x".repeat(256);
     let publish = format!(r#"{{"publish":{{"channel":"a","data":1,"id":"{id}"}}}}"#);
     decode(&publish).expect_err("an idempotency key is bounded");
@@ -134,24 +201,37 @@ fn history_of_the_deepest_payloads_stays_within_what_parsers_take() {
     use std::sync::Arc;
     use switchboard_core::{Answer, Frame, Publication, Reply};
     let deepest = "[".repeat(json::PAYLOAD_DEPTH_MAX) + &"]".repeat(json::PAYLOAD_DEPTH_MAX);
-    let publication = Publication { payload: Payload::Json(deepest.into()), ..Publication::clone(&samples::note()) };
+    let publication = Publication {
+        payload: Payload::Json(deepest.into()),
+        ..Publication::clone(&samples::note())
+    };
     let position = publication.position();
-    let outcome = Ok(Answer::History { publications: vec![Arc::new(publication)], position });
+    let outcome = Ok(Answer::History {
+        publications: vec![Arc::new(publication)],
+        position,
+    });
     let mut out = Vec::new();
     json::encode(&Frame::Reply(Reply { id: 1, outcome }), &mut out);
     assert!(serde_json::from_slice::<Value>(&out).is_ok());
 }
 
 fn mutated(lines: Vec<String>) -> impl Strategy<Value = Vec<u8>> {
-    let edit = (any::<prop::sample::Index>(), prop_oneof![any::<u8>(), Just(b'"'), Just(b'{'), Just(b'}'), Just(b'\n')]);
-    (prop::sample::select(lines), prop::collection::vec(edit, 0..6)).prop_map(|(line, edits)| {
-        let mut bytes = line.into_bytes();
-        for (at, byte) in edits {
-            let at = at.index(bytes.len());
-            bytes[at] = byte;
-        }
-        bytes
-    })
+    let edit = (
+        any::<prop::sample::Index>(),
+        prop_oneof![any::<u8>(), Just(b'"'), Just(b'{'), Just(b'}'), Just(b'\n')],
+    );
+    (
+        prop::sample::select(lines),
+        prop::collection::vec(edit, 0..6),
+    )
+        .prop_map(|(line, edits)| {
+            let mut bytes = line.into_bytes();
+            for (at, byte) in edits {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            bytes
+        })
 }
 
 proptest! {

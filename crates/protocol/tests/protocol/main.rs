@@ -1,5 +1,10 @@
 //! The whole of the protocol but RFC 6455 itself, which `websocket_*` look at.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop where it is"
+)]
+
 mod samples;
 
 mod json;

@@ -5,7 +5,10 @@ use switchboard_core::{Close, CloseCode, Frame};
 use switchboard_protocol::{Wire, cursor, json, wire};
 
 fn stream(wire: Wire) -> Vec<u8> {
-    samples::frames().iter().flat_map(|frame| wire::encode(frame, wire, 0)).collect()
+    samples::frames()
+        .iter()
+        .flat_map(|frame| wire::encode(frame, wire, 0))
+        .collect()
 }
 
 /// What a browser makes of a stream: the type, the data and the last id of each event.
@@ -16,7 +19,11 @@ fn read(stream: &str) -> Vec<(String, String, String)> {
         match line.split_once(": ") {
             Some(("id", value)) => value.clone_into(&mut id),
             Some(("event", value)) => value.clone_into(&mut kind),
-            Some(("data", value)) => assert_eq!(data.replace(value.to_owned()), None, "one data line an event"),
+            Some(("data", value)) => assert_eq!(
+                data.replace(value.to_owned()),
+                None,
+                "one data line an event"
+            ),
             None if line.is_empty() => {
                 let kind = std::mem::replace(&mut kind, "message".to_owned());
                 events.extend(data.take().map(|data| (kind, data, id.clone())));
@@ -46,7 +53,10 @@ fn unchunk(mut body: &[u8]) -> (Vec<u8>, bool) {
 
 #[test]
 fn stream_of_the_fixtures_is_written_byte_for_byte() {
-    let path = format!("{}/../../clients/fixtures/sse.txt", env!("CARGO_MANIFEST_DIR"));
+    let path = format!(
+        "{}/../../clients/fixtures/sse.txt",
+        env!("CARGO_MANIFEST_DIR")
+    );
     let expected = std::fs::read_to_string(path).unwrap();
     assert_eq!(String::from_utf8(stream(Wire::SseRaw)).unwrap(), expected);
     let events = read(&expected);
@@ -59,14 +69,20 @@ fn stream_of_the_fixtures_is_written_byte_for_byte() {
             && publication.offset > 0
         {
             let cursor = cursor::decode(&id).unwrap();
-            assert_eq!(cursor.positions, [(publication.channel.clone(), publication.position())]);
+            assert_eq!(
+                cursor.positions,
+                [(publication.channel.clone(), publication.position())]
+            );
         }
     }
 }
 
 #[test]
 fn chunked_streams_hold_the_same_and_end_with_a_close() {
-    for (chunked, raw) in [(Wire::SseChunked, Wire::SseRaw), (Wire::SseChunkedBare, Wire::SseRawBare)] {
+    for (chunked, raw) in [
+        (Wire::SseChunked, Wire::SseRaw),
+        (Wire::SseChunkedBare, Wire::SseRawBare),
+    ] {
         for frame in samples::frames() {
             let (content, ended) = unchunk(&wire::encode(&frame, chunked, 0));
             assert_eq!(content, wire::encode(&frame, raw, 0));
@@ -85,10 +101,19 @@ fn bare_streams_carry_no_id() {
 #[test]
 fn chunks_are_these_bytes() {
     let heartbeat = wire::encode(&Frame::Heartbeat { time_ms: 5 }, Wire::SseChunked, 0);
-    assert_eq!(heartbeat, &b"23\r\nevent: heartbeat\ndata: {\"time\":5}\n\n\r\n"[..]);
+    assert_eq!(
+        heartbeat,
+        &b"23\r\nevent: heartbeat\ndata: {\"time\":5}\n\n\r\n"[..]
+    );
     let close = wire::encode_close(&Close::new(CloseCode::DONE, "bye"), Wire::SseChunked);
     let event = "event: close\ndata: {\"code\":1000,\"reason\":\"bye\",\"reconnect\":false}\n\n";
     assert_eq!(close, format!("{:X}\r\n{event}\r\n0\r\n\r\n", event.len()));
     let message = wire::encode(&Frame::Message(samples::note()), Wire::SseChunked, 0);
-    assert!(message.starts_with(b"CF\r\nid: AQABAAAAAA"), "{}", String::from_utf8_lossy(&message));
+    assert!(
+        message.starts_with(
+            b"D9\r\nid: AQABAAAAAP____8BBmNoYXQ6MQQ\ndata: {\"channel\":\"chat:1\",\"offset\":4,"
+        ),
+        "{}",
+        String::from_utf8_lossy(&message)
+    );
 }

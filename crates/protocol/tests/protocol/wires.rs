@@ -1,8 +1,8 @@
 //! WebSocket and poll wires, read back by the hub's own decoders of frames and messages.
 
-use bytes::Bytes;
 use crate::samples;
-use switchboard_core::{Close, CloseCode, Frame, Publication, Payload};
+use bytes::Bytes;
+use switchboard_core::{Close, CloseCode, Frame, Payload, Publication};
 use switchboard_protocol::websocket::deflate::Inflater;
 use switchboard_protocol::{Format, Wire, json, protobuf, wire};
 
@@ -10,7 +10,10 @@ use switchboard_protocol::{Format, Wire, json, protobuf, wire};
 fn split(bytes: &[u8]) -> (u8, &[u8], &[u8]) {
     let (start, length) = match bytes[1] {
         126 => (4, usize::from(u16::from_be_bytes([bytes[2], bytes[3]]))),
-        127 => (10, u64::from_be_bytes(bytes[2..10].try_into().unwrap()) as usize),
+        127 => (
+            10,
+            u64::from_be_bytes(bytes[2..10].try_into().unwrap()) as usize,
+        ),
         short => (2, usize::from(short)),
     };
     let (payload, rest) = bytes[start..].split_at(length);
@@ -29,16 +32,26 @@ fn payload(frame: &Frame, format: Format) -> Vec<u8> {
 #[test]
 fn every_frame_is_one_message_on_a_websocket() {
     for wire in Wire::ALL.into_iter().filter(|wire| wire.is_websocket()) {
-        let opcode = if wire.format() == Format::Json { 0x81 } else { 0x82 };
+        let opcode = if wire.format() == Format::Json {
+            0x81
+        } else {
+            0x82
+        };
         for frame in samples::frames() {
             let bytes = wire::encode(&frame, wire, usize::MAX);
             let (first, message, rest) = split(&bytes);
-            assert_eq!((first, message), (opcode, &payload(&frame, wire.format())[..]));
+            assert_eq!(
+                (first, message),
+                (opcode, &payload(&frame, wire.format())[..])
+            );
             match &frame {
                 Frame::Close(close) => {
                     let (first, control, rest) = split(rest);
                     assert!(first == 0x88 && rest.is_empty());
-                    assert_eq!(control, [&close.code.0.to_be_bytes()[..], close.reason.as_bytes()].concat());
+                    assert_eq!(
+                        control,
+                        [&close.code.0.to_be_bytes()[..], close.reason.as_bytes()].concat()
+                    );
                 }
                 _ => assert!(rest.is_empty(), "{frame:?}"),
             }
@@ -49,7 +62,10 @@ fn every_frame_is_one_message_on_a_websocket() {
 #[test]
 fn compressed_frames_inflate_to_the_plain_payload() {
     let text = format!("\"{}\"", "to be or not to be, ".repeat(5000));
-    let publication = Publication { payload: Payload::Json(text.into()), ..Publication::clone(&samples::note()) };
+    let publication = Publication {
+        payload: Payload::Json(text.into()),
+        ..Publication::clone(&samples::note())
+    };
     let frame = Frame::Message(publication.into());
     for wire in [Wire::WebSocketJsonDeflate, Wire::WebSocketProtobufDeflate] {
         let bytes = wire::encode(&frame, wire, 512);
@@ -60,7 +76,11 @@ fn compressed_frames_inflate_to_the_plain_payload() {
         assert_eq!(inflated, payload(&frame, wire.format()));
         assert!(bytes.len() * 10 < inflated.len());
         let plain = wire::encode(&frame, wire, 1 << 20);
-        assert_eq!(Some(plain), wire.without_deflate().map(|wire| wire::encode(&frame, wire, 0)));
+        assert_eq!(
+            Some(plain),
+            wire.without_deflate()
+                .map(|wire| wire::encode(&frame, wire, 0))
+        );
     }
 }
 
@@ -74,17 +94,33 @@ fn what_does_not_shrink_is_sent_plain() {
 #[test]
 fn poll_frames_are_the_objects_alone() {
     for frame in samples::frames() {
-        assert_eq!(wire::encode(&frame, Wire::Poll, 0), payload(&frame, Format::Json));
+        assert_eq!(
+            wire::encode(&frame, Wire::Poll, 0),
+            payload(&frame, Format::Json)
+        );
     }
 }
 
 #[test]
 fn close_frames_stay_valid_whatever_the_close() {
-    for (code, reason) in [(4200, "ä".repeat(200)), (1005, "none".into()), (0, String::new())] {
-        let bytes: Bytes = wire::encode_close(&Close::new(CloseCode(code), reason.clone()), Wire::WebSocketJson);
+    for (code, reason) in [
+        (4200, "ä".repeat(200)),
+        (1005, "none".into()),
+        (0, String::new()),
+    ] {
+        let bytes: Bytes = wire::encode_close(
+            &Close::new(CloseCode(code), reason.clone()),
+            Wire::WebSocketJson,
+        );
         let (_, message, rest) = split(&bytes);
         let object: serde_json::Value = serde_json::from_slice(message).unwrap();
-        assert_eq!((object["close"]["code"].as_u64(), object["close"]["reason"].as_str()), (Some(code.into()), Some(&*reason)));
+        assert_eq!(
+            (
+                object["close"]["code"].as_u64(),
+                object["close"]["reason"].as_str()
+            ),
+            (Some(code.into()), Some(&*reason))
+        );
         let (_, control, _) = split(rest);
         let sent = u16::from_be_bytes([control[0], control[1]]);
         assert_eq!(sent, if code == 4200 { 4200 } else { 1011 });

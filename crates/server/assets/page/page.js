@@ -280,8 +280,11 @@ $('connect').addEventListener('click', connect);
 $('disconnect').addEventListener('click', () => session.disconnect());
 $('channel-form').addEventListener('submit', (event) => {
   event.preventDefault();
-  if (session.state === 'connected') subscribe();
-  else connect();
+  subscribe();
+});
+// Enter submits nothing while the form's own button is disabled; then it means connect.
+$('channel').addEventListener('keydown', (event) => {
+  if (event.key === 'Enter' && $('subscribe').disabled) connect();
 });
 $('publish-form').addEventListener('submit', (event) => {
   event.preventDefault();

@@ -1,0 +1,242 @@
+//! What is kept has bounds, and what is forgotten is not mistaken for what never was.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use switchboard_core::{Position, Retention};
+use switchboard_engine::{Engine, EngineError, MemoryConfig, Read, ReadFrom};
+
+use super::{engine, name, publication};
+
+#[tokio::test(start_paused = true)]
+async fn a_forgotten_channel_comes_back_in_another_epoch() {
+    let config = MemoryConfig {
+        idle_channel_ttl: Duration::from_mins(1),
+        ..MemoryConfig::default()
+    };
+    let (engine, _sink) = engine(config);
+    let (published, empty, followed) = (name("a:published"), name("a:empty"), name("a:followed"));
+    let mut old = Vec::new();
+    // The same offsets each time: only the epoch can tell the lives apart.
+    for _ in 0..3 {
+        let first = engine
+            .publish(publication(&published, Retention::NONE))
+            .await
+            .unwrap()
+            .position;
+        assert_eq!(first.offset, 1);
+        assert!(
+            old.iter()
+                .all(|before: &Position| before.epoch != first.epoch),
+            "an epoch came back"
+        );
+        for before in &old {
+            let read = Read {
+                from: ReadFrom::After(*before),
+                limit: 10,
+            };
+            assert!(!engine.read(&published, read).await.unwrap().complete);
+        }
+        old.push(first);
+        engine.follow(&empty).await.unwrap();
+        engine.unfollow(&empty).await;
+        engine.follow(&followed).await.unwrap();
+        assert_eq!(engine.stats().channels, 3);
+        tokio::time::sleep(Duration::from_secs(59)).await;
+        assert_eq!(
+            engine.stats().channels,
+            3,
+            "a channel was forgotten before its time"
+        );
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!(
+            engine.stats().channels,
+            1,
+            "only the followed channel is to be kept"
+        );
+        // Between two lives a channel stands in none of the old epochs.
+        let top = engine
+            .read(
+                &published,
+                Read {
+                    from: ReadFrom::Newest,
+                    limit: 1,
+                },
+            )
+            .await
+            .unwrap()
+            .top;
+        assert!(top.offset == 0 && old.iter().all(|before| before.epoch != top.epoch));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_expired_is_freed_without_being_asked_for() {
+    let config = MemoryConfig {
+        idle_channel_ttl: Duration::from_secs(1),
+        ..MemoryConfig::default()
+    };
+    let (engine, _sink) = engine(config);
+    let short = Retention {
+        count_max: 100,
+        bytes_max: 10_000,
+        age_max: Duration::from_secs(30),
+    };
+    for number in 0..500 {
+        let mut request = publication(&name(&format!("a:{number}")), short);
+        request.id = Some("id".into());
+        request.idempotency_window = Duration::from_mins(1);
+        engine.publish(request).await.unwrap();
+    }
+    assert!(engine.stats().history_bytes > 500 * 100);
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    assert_eq!(engine.stats().history_bytes, 0);
+    assert_eq!(engine.stats().channels, 500, "ids keep their channels");
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(engine.stats().channels, 0);
+}
+
+#[tokio::test]
+async fn all_histories_together_are_bounded_and_the_loss_is_told() {
+    let (engine, _sink) = engine(MemoryConfig {
+        history_bytes_max: 10_000,
+        ..MemoryConfig::default()
+    });
+    let keep = Retention {
+        count_max: 1000,
+        bytes_max: 1_000_000,
+        age_max: Duration::from_mins(1),
+    };
+    let channel = name("a:1");
+    for _ in 0..100 {
+        engine.publish(publication(&channel, keep)).await.unwrap();
+    }
+    assert!(engine.stats().history_bytes <= 10_000);
+    let oldest = engine
+        .read(
+            &channel,
+            Read {
+                from: ReadFrom::Oldest,
+                limit: 1000,
+            },
+        )
+        .await
+        .unwrap();
+    assert!((10..100).contains(&oldest.publications.len()));
+    assert_eq!(
+        oldest.publications.last().unwrap().offset,
+        100,
+        "the newest are kept"
+    );
+    let start = Position {
+        offset: 0,
+        ..oldest.top
+    };
+    assert!(
+        !engine
+            .read(
+                &channel,
+                Read {
+                    from: ReadFrom::After(start),
+                    limit: 1000
+                }
+            )
+            .await
+            .unwrap()
+            .complete
+    );
+    engine.remove_history(&channel).await.unwrap();
+    assert_eq!(engine.stats().history_bytes, 0);
+}
+
+#[tokio::test]
+async fn ids_are_bounded_and_what_is_forgotten_early_is_counted() {
+    let (engine, _sink) = engine(MemoryConfig {
+        ids_per_channel_max: 10,
+        ..MemoryConfig::default()
+    });
+    let channel = name("a:1");
+    let publish = |number: usize| {
+        let mut request = publication(&channel, Retention::NONE);
+        request.id = Some(number.to_string().into());
+        request.idempotency_window = Duration::from_mins(1);
+        engine.publish(request)
+    };
+    for number in 0..15 {
+        assert!(!publish(number).await.unwrap().duplicate);
+    }
+    assert_eq!(engine.stats().ids_forgotten, 5);
+    assert!(publish(14).await.unwrap().duplicate && publish(5).await.unwrap().duplicate);
+    assert!(!publish(4).await.unwrap().duplicate);
+}
+
+#[tokio::test]
+async fn channels_are_bounded() {
+    let (engine, _sink) = engine(MemoryConfig {
+        channels_max: 2,
+        ..MemoryConfig::default()
+    });
+    engine.follow(&name("a:1")).await.unwrap();
+    engine
+        .publish(publication(&name("a:2"), Retention::NONE))
+        .await
+        .unwrap();
+    let third = engine
+        .publish(publication(&name("a:3"), Retention::NONE))
+        .await;
+    assert!(
+        matches!(
+            third,
+            Err(EngineError::Unavailable {
+                may_have_happened: false,
+                ..
+            })
+        ),
+        "{third:?}"
+    );
+    engine
+        .publish(publication(&name("a:1"), Retention::NONE))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn epochs_fit_a_double_and_differ_at_each_start() {
+    let channel = name("a:1");
+    let mut epochs = Vec::new();
+    for _ in 0..20 {
+        let (engine, _sink) = engine(MemoryConfig::default());
+        let position = engine
+            .publish(publication(&channel, Retention::NONE))
+            .await
+            .unwrap()
+            .position;
+        let other = engine
+            .publish(publication(&name("b:1"), Retention::NONE))
+            .await
+            .unwrap()
+            .position;
+        assert_eq!(position, other, "channels of a run share its epoch");
+        assert!(position.epoch.0 < 1 << 53);
+        epochs.push(position.epoch);
+    }
+    epochs.sort_unstable();
+    epochs.dedup();
+    assert_eq!(epochs.len(), 20);
+}
+
+#[tokio::test]
+async fn dropping_the_engine_ends_its_tasks() {
+    let (engine, sink) = engine(MemoryConfig::default());
+    let weak = Arc::downgrade(&sink);
+    drop((engine, sink));
+    // The tasks hold the sink; they end at their next turn.
+    let gone = async {
+        while weak.upgrade().is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone)
+        .await
+        .expect("the tasks go on");
+}

@@ -1,0 +1,124 @@
+//! How sessions end: told, taken out of everything, and only then freed.
+
+use std::net::Shutdown;
+
+use switchboard_core::{Close, CloseCode, Frame};
+use switchboard_engine::Leaving;
+
+use crate::metrics::{CloseLabel, TransportLabel};
+use crate::opening::Transport;
+use crate::shard::{Local, Shard};
+
+/// How long a client has to take the close before the connection is cut.
+const CLOSING_MS: u64 = 3000;
+
+/// How a session went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Went {
+    /// It said so, or was told to go: members leave at once.
+    Clean,
+    /// Its connection broke: members have a grace to come back in.
+    Abrupt,
+}
+
+impl Shard {
+    /// Ends a session from this side: it is told, and cut off if it does not go.
+    pub(super) fn close(&mut self, slot: u32, close: Close) {
+        let deadline = self.now() + CLOSING_MS;
+        let bound = self.shared.limits.outbox_bytes_max;
+        let Some(session) = self.slots.get_mut(slot) else { return };
+        if session.closing_ms.is_some() {
+            return;
+        }
+        session.closing_ms = Some(deadline);
+        let (code, id) = (close.code, session.id);
+        // A client that is told to come back resumes, and its members are to stay meanwhile.
+        let went = if code.reconnect() { Went::Abrupt } else { Went::Clean };
+        let overflowed = session.outbox.as_ref().is_some_and(|outbox| outbox.bytes() > bound);
+        tracing::debug!(session.id = %id, close.code = code.0, reason = %close.reason, "session closed");
+        self.shared.metrics.closes.get_or_create(&CloseLabel { code: code.0 }).inc();
+        if overflowed {
+            // It does not read; what it is owed would only keep the close from it. History has it.
+            self.forget_outbox(slot);
+        }
+        self.send_frame(slot, &Frame::Close(close));
+        self.end(slot, went);
+        let Some((place, session)) = self.slots.both(slot) else { return };
+        place.direct = false;
+        if session.outbox.is_none()
+            && let Some(socket) = &place.socket
+        {
+            let _ = socket.shutdown(Shutdown::Write);
+        }
+        self.look_at(slot, deadline);
+    }
+
+    /// Drops what a session is owed, but for a frame that is half written.
+    fn forget_outbox(&mut self, slot: u32) {
+        self.with_outbox(slot, |outbox| {
+            outbox.forget();
+            Ok(())
+        });
+    }
+
+    /// Takes a session out of channels, presence, lists and gauges. What is left is its socket and its slot.
+    pub(super) fn end(&mut self, slot: u32, went: Went) {
+        let Some(session) = self.slots.get_mut(slot).filter(|session| !session.ended) else { return };
+        session.ended = true;
+        let (transport, user, id) = (session.transport, session.identity.user.clone(), session.id);
+        let channels: Vec<u32> = session.subscriptions.iter().map(|s| s.channel).collect();
+        for at in channels {
+            let leaving = match went {
+                Went::Clean => Leaving::Now,
+                Went::Abrupt => Leaving::After(self.channels[at].policy.presence_grace),
+            };
+            self.leave_channel(slot, at, leaving);
+        }
+        if let Some(user) = user
+            && let Some(slots) = self.users.get_mut(&user)
+        {
+            slots.retain(|&other| other != slot);
+            if slots.is_empty() {
+                self.users.remove(&user);
+            }
+        }
+        self.shared.metrics.sessions.get_or_create(&TransportLabel { transport: transport.as_str() }).dec();
+        tracing::info!(session.id = %id, transport = transport.as_str(), ?went, "session ended");
+    }
+
+    /// The peer has gone: nothing more can be said to it.
+    pub(super) fn gone(&mut self, slot: u32, went: Went) {
+        let Some(session) = self.slots.get_mut(slot) else { return };
+        if session.closing_ms.is_none() {
+            let code = if went == Went::Clean { CloseCode::DONE.0 } else { 1006 };
+            self.shared.metrics.closes.get_or_create(&CloseLabel { code }).inc();
+        }
+        self.end(slot, went);
+        self.break_off(slot);
+        if self.slots.get(slot).is_some_and(|session| session.transport == Transport::Poll) {
+            self.free(slot);
+        }
+    }
+
+    /// Gives the slot and the socket back.
+    pub(super) fn free(&mut self, slot: u32) {
+        if let Some(outbox) = self.slots.get(slot).and_then(|session| session.outbox.as_ref()) {
+            self.shared.metrics.outbox_bytes.dec_by(outbox.bytes() as i64);
+        }
+        if let Some(session) = self.slots.remove(slot)
+            && let Some(drained) = &session.drained
+        {
+            drained.notify_waiters();
+        }
+    }
+}
+
+/// One of the tasks that held a session's readiness has ended. The last one frees the slot.
+pub(super) fn task_ended(local: &Local, slot: u32) {
+    let mut shard = local.borrow_mut();
+    let Some(session) = shard.slots.get_mut(slot) else { return };
+    session.tasks -= 1;
+    if session.tasks == 0 {
+        shard.free(slot);
+    }
+}

@@ -1,0 +1,213 @@
+//! A shard: a thread with a single-threaded runtime that owns its sessions, their sockets, its own registry of channels
+//! and its own timers. Nothing of it is behind a lock, and everything from outside reaches it through its mailbox.
+//!
+//! Reading order: [`mail`] (what comes in), this file (the loop), `slots` and `session` (what a session is), `channels`,
+//! `fan_out` and `pending` (deliveries), `write` and `flush` (to one session), `subscribe` and `refill` (history), `socket`,
+//! `poll` and `command` (what clients say), `control` (what services say), `timers`, `ending`.
+//!
+//! State lives in one cell. It is borrowed for a moment at a time and never across an await; what a task remembers of a session is its
+//! slot and generation.
+
+pub(crate) mod mail;
+pub(crate) mod slots;
+pub(crate) mod session;
+pub(crate) mod channels;
+pub(crate) mod readiness;
+mod fan_out;
+mod pending;
+mod write;
+mod flush;
+mod subscribe;
+mod refill;
+mod socket;
+mod command;
+pub(crate) mod poll;
+mod control;
+mod timers;
+mod ending;
+mod opened;
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use switchboard_core::wheel::{TICK_MS, Wheel};
+use switchboard_core::{ChannelName, Close, CloseCode, SessionId, UserId};
+use switchboard_protocol::websocket::deflate::Inflater;
+use tokio::sync::oneshot;
+use tokio::task::LocalSet;
+
+use crate::mailbox::Mailbox;
+use crate::shard::channels::Channels;
+use crate::shard::mail::{Delivery, Mail};
+use crate::shard::slots::Slots;
+use crate::shared::Shared;
+
+/// The buffer that all sessions of a shard read into.
+const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// A shard's state, as its tasks share it.
+pub(crate) type ShardCell = RefCell<Shard>;
+/// A task's hold on it.
+pub(crate) type Local = Rc<ShardCell>;
+
+/// A shard's state.
+pub(crate) struct Shard {
+    index: u16,
+    shared: Arc<Shared>,
+    me: Weak<ShardCell>,
+    slots: Slots,
+    channels: Channels,
+    users: HashMap<UserId, Vec<u32>>,
+    wheel: Wheel<(u32, u32)>,
+    due: Vec<(u32, u32)>,
+    work: fan_out::Work,
+    pending: pending::Pending,
+    /// Poll sessions that are owed an answer when the batch is done.
+    polls_due: Vec<u32>,
+    /// Channels without subscribers, and until when they are kept.
+    unused: VecDeque<(u64, ChannelName)>,
+    scratch: Vec<u8>,
+    inflater: Inflater,
+    random: u32,
+    stopping: bool,
+}
+
+/// A shard's thread.
+pub(crate) struct ShardThread {
+    ended: oneshot::Receiver<()>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl ShardThread {
+    /// Waits until the thread has ended.
+    pub(crate) async fn ended(self) {
+        let _ = self.ended.await;
+        if self.thread.join().is_err() {
+            tracing::error!("a shard's thread has panicked");
+        }
+    }
+}
+
+/// Starts a shard's thread.
+pub(crate) fn start(index: u16, shared: Arc<Shared>) -> io::Result<ShardThread> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (done, ended) = oneshot::channel();
+    let thread = std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
+        let mailbox = Arc::clone(&shared.dispatch.mailboxes[usize::from(index)]);
+        let tasks = LocalSet::new();
+        tasks.block_on(&runtime, run(index, shared, mailbox));
+        // Tasks hold the cell and the cell their sockets: both go here, while the runtime still stands.
+        drop(tasks);
+        let _ = done.send(());
+    })?;
+    Ok(ShardThread { ended, thread })
+}
+
+async fn run(index: u16, shared: Arc<Shared>, mailbox: Arc<Mailbox<Mail>>) {
+    let mut seed = [0; 4];
+    if let Err(error) = getrandom::fill(&mut seed) {
+        tracing::warn!(%error, "no randomness: jitter starts the same everywhere");
+    }
+    let now = shared.clock.now_ms();
+    let local = Rc::new_cyclic(|me| {
+        RefCell::new(Shard {
+            index,
+            shared,
+            me: Weak::clone(me),
+            slots: Slots::default(),
+            channels: Channels::default(),
+            users: HashMap::new(),
+            wheel: Wheel::new(now),
+            due: Vec::new(),
+            work: fan_out::Work::default(),
+            pending: pending::Pending::default(),
+            polls_due: Vec::new(),
+            unused: VecDeque::new(),
+            scratch: vec![0; SCRATCH_BYTES],
+            inflater: Inflater::default(),
+            random: u32::from_le_bytes(seed) | 1,
+            stopping: false,
+        })
+    });
+    let mut tick = tokio::time::interval(Duration::from_millis(TICK_MS));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let (mut batch, mut deliveries) = (Vec::new(), Vec::new());
+    loop {
+        let busy = local.borrow().has_work();
+        tokio::select! {
+            biased;
+            _ = tick.tick() => local.borrow_mut().tick(),
+            () = mailbox.filled() => {
+                if !busy {
+                    // Publishers that are about to send get the chance: what comes together leaves together.
+                    std::thread::yield_now();
+                }
+                mailbox.take(&mut batch);
+                let mut shard = local.borrow_mut();
+                shard.shared.metrics.shard_batch.observe(batch.len() as f64);
+                shard.take(&mut batch, &mut deliveries);
+            }
+            () = tokio::task::yield_now(), if busy => {}
+        }
+        let mut shard = local.borrow_mut();
+        shard.work();
+        shard.answer_polls();
+        if shard.stopping && shard.slots.in_use(0).next().is_none() {
+            return;
+        }
+        drop(shard);
+        // Tasks of sessions that have input get their turn between batches.
+        tokio::task::yield_now().await;
+    }
+}
+
+impl Shard {
+    /// Works off a batch of mail.
+    fn take(&mut self, batch: &mut Vec<Mail>, deliveries: &mut Vec<Delivery>) {
+        for mail in batch.drain(..) {
+            match mail {
+                Mail::Deliver(delivery) => deliveries.push(delivery),
+                Mail::Adopt(adopt) => self.adopt(*adopt),
+                Mail::OpenPoll { opening, admission, reply } => self.open_poll(*opening, admission, reply),
+                Mail::Poll { key, sequence, wait_ms, reply } => self.poll(key, sequence, wait_ms, reply),
+                Mail::Commands { key, body, reply } => self.post(key, body, reply),
+                Mail::Control(control) => self.control(control),
+                Mail::Interrupted(channels) => self.interrupted(channels.as_deref()),
+                Mail::Drain { window_ms } => self.drain(window_ms),
+                Mail::Stop => self.stop(),
+            }
+        }
+        if !deliveries.is_empty() {
+            self.deliver(deliveries);
+        }
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+        for slot in self.slots.in_use(0).collect::<Vec<_>>() {
+            self.close(slot, Close::new(CloseCode::GOING_AWAY, "this node is stopping"));
+            self.gone(slot, ending::Went::Clean);
+        }
+    }
+
+    /// Milliseconds on the node's clock.
+    fn now(&self) -> u64 {
+        self.shared.clock.now_ms()
+    }
+
+    /// A cheap random number, for jitter (xorshift32).
+    fn random(&mut self) -> u32 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 17;
+        self.random ^= self.random << 5;
+        self.random
+    }
+
+    fn session_id(&self, slot: u32, generation: u32) -> SessionId {
+        SessionId { node: self.shared.id, shard: self.index, slot, generation }
+    }
+}

@@ -1,0 +1,251 @@
+//! The task of a session that has a socket: opens it, then reads from it for as long as it lives.
+
+use std::io::Read;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use switchboard_core::cursor::Cursor;
+use switchboard_core::{ChannelName, Close, CloseCode, ErrorCode, Frame, Request, Start};
+use switchboard_protocol::refused::Refused;
+use switchboard_protocol::websocket::decode::Event;
+use switchboard_protocol::websocket::{Opcode, encode};
+use switchboard_protocol::wire::Format;
+use switchboard_protocol::{json, protobuf, sse};
+
+use crate::opening::Transport;
+use crate::shard::ending::{self, Went};
+use crate::shard::fan_out::would_block;
+use crate::shard::readiness::Readiness;
+use crate::shard::subscribe::{Told, Wish, subscribe};
+use crate::shard::{Local, Shard, command};
+
+/// Channels to begin with, and from where.
+pub(super) struct Begin {
+    pub(super) channels: Vec<ChannelName>,
+    pub(super) rewind: u32,
+    pub(super) cursor: Option<Cursor>,
+}
+
+/// What a read brought.
+enum Input {
+    /// Nothing more for now.
+    Blocked,
+    /// Commands, maybe none; there may be more to read.
+    Commands(Vec<Result<Request, Refused>>),
+    /// Nothing more ever.
+    Over(Went),
+}
+
+/// Serves a session's socket until it is gone.
+pub(super) async fn serve(
+    local: Local,
+    slot: u32,
+    generation: u32,
+    readiness: Rc<Readiness>,
+    begin: Begin,
+    leftover: Bytes,
+) {
+    Box::pin(begin_session(&local, slot, generation, begin)).await;
+    let went = Box::pin(first_input(&local, slot, generation, leftover)).await;
+    let went = match went {
+        Some(went) => went,
+        None => read_loop(&local, slot, generation, &readiness).await,
+    };
+    // Before the descriptor is closed, or its number may be another's.
+    local.borrow_mut().gone(slot, went);
+    if let Some(session) = local.borrow_mut().slots.get_mut(slot) {
+        session.readiness = None;
+    }
+    drop(readiness);
+    ending::task_ended(&local, slot);
+}
+
+/// Subscribes a new session to the channels it names, and to those its cursor remembers.
+pub(super) async fn begin_session(local: &Local, slot: u32, generation: u32, begin: Begin) {
+    let cursor = begin.cursor.unwrap_or_default();
+    let named = begin.channels.len();
+    let remembered = cursor.positions.iter().map(|(name, _)| name).filter(|name| !begin.channels.contains(name));
+    let channels: Vec<ChannelName> = begin.channels.iter().chain(remembered).cloned().collect();
+    for (index, channel) in channels.into_iter().enumerate() {
+        let start = match (cursor.position(&channel), begin.rewind) {
+            (Some(position), _) => Start::After(position),
+            (None, 0) => Start::Live,
+            (None, count) => Start::Rewind(count),
+        };
+        let wish = Wish { channel: channel.clone(), start, told: Told::Frame, pinned: false };
+        if let Err(error) = subscribe(local, slot, generation, wish).await {
+            // What the cursor remembers but the token no longer grants is not the client's fault.
+            tracing::debug!(session.slot = slot, %channel, error = %error, named = index < named, "not subscribed");
+            let mut shard = local.borrow_mut();
+            if shard.slots.find(slot, generation).is_none_or(|session| session.ended) {
+                return;
+            }
+            if error.code != ErrorCode::AlreadySubscribed {
+                let (reason, resubscribe) = (error.message.into(), error.code.retryable());
+                shard.send_frame(slot, &Frame::Unsubscribed { channel, reason, resubscribe });
+            }
+        }
+    }
+    let mut shard = local.borrow_mut();
+    let is_sse = shard.slots.hot[slot as usize].wire.is_sse();
+    if is_sse && shard.slots.find(slot, generation).is_some_and(|session| !session.ended) {
+        shard.send_cursor(slot);
+    }
+}
+
+/// Takes what was read past the request's head.
+async fn first_input(local: &Local, slot: u32, generation: u32, leftover: Bytes) -> Option<Went> {
+    if leftover.is_empty() {
+        return None;
+    }
+    let mut bytes = leftover.to_vec();
+    let input = local.borrow_mut().take_input(slot, generation, &mut bytes);
+    take(local, slot, generation, input).await.err()
+}
+
+async fn read_loop(local: &Local, slot: u32, generation: u32, readiness: &Readiness) -> Went {
+    loop {
+        let Ok(mut guard) = readiness.readable().await else { return Went::Abrupt };
+        let input = local.borrow_mut().read(slot, generation);
+        if matches!(input, Input::Blocked) {
+            guard.clear_ready();
+            continue;
+        }
+        drop(guard);
+        if let Err(went) = take(local, slot, generation, input).await {
+            return went;
+        }
+    }
+}
+
+/// Works input off; an error when there is no more.
+async fn take(local: &Local, slot: u32, generation: u32, input: Input) -> Result<(), Went> {
+    match input {
+        Input::Blocked => Ok(()),
+        Input::Over(went) => Err(went),
+        Input::Commands(commands) => {
+            for asked in commands {
+                set_busy(local, slot, generation, true);
+                Box::pin(command::run(local, slot, generation, asked)).await;
+                set_busy(local, slot, generation, false);
+            }
+            Ok(())
+        }
+    }
+}
+
+fn set_busy(local: &Local, slot: u32, generation: u32, busy: bool) {
+    if let Some(session) = local.borrow_mut().slots.find(slot, generation) {
+        session.busy = busy;
+    }
+}
+
+impl Shard {
+    /// Reads once from a session's socket.
+    fn read(&mut self, slot: u32, generation: u32) -> Input {
+        if self.slots.find(slot, generation).is_none() {
+            return Input::Over(Went::Abrupt);
+        }
+        let Some(mut socket) = self.slots.hot[slot as usize].socket.as_ref() else { return Input::Over(Went::Abrupt) };
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let input = match socket.read(&mut scratch) {
+            Ok(0) => Input::Over(Went::Abrupt),
+            Ok(len) => self.take_input(slot, generation, &mut scratch[..len]),
+            Err(error) if would_block(&error) => Input::Blocked,
+            Err(_) => Input::Over(Went::Abrupt),
+        };
+        self.scratch = scratch;
+        input
+    }
+
+    /// Takes bytes from a session's client.
+    fn take_input(&mut self, slot: u32, generation: u32, mut bytes: &mut [u8]) -> Input {
+        let Some(session) = self.slots.find(slot, generation) else { return Input::Over(Went::Abrupt) };
+        // Whatever comes is a sign of life.
+        session.timers.ping_sent_ms = None;
+        let closing = session.closing_ms.is_some();
+        let Some(mut decoder) = session.decoder.take() else {
+            // An event stream's client has nothing to say here; what it says is not kept.
+            return Input::Commands(Vec::new());
+        };
+        let mut inflater = std::mem::take(&mut self.inflater);
+        let mut commands = Vec::new();
+        let mut over = None;
+        let format = self.slots.hot[slot as usize].wire.format();
+        loop {
+            match decoder.next(&mut bytes, &mut inflater) {
+                Ok(None) => break,
+                // After the close has been said, only the client's own is of interest.
+                Ok(Some(Event::Message { text, data })) if !closing => {
+                    match self.decode(slot, format, text, &data) {
+                        Some(asked) => commands.push(asked),
+                        None => break,
+                    }
+                }
+                Ok(Some(Event::Ping(payload))) if !closing => {
+                    self.push(slot, encode::encode(Opcode::Pong, &payload, false), None);
+                }
+                Ok(Some(Event::Close { code, .. })) => {
+                    if !closing {
+                        self.push(slot, encode::close_reply(code), None);
+                    }
+                    over = Some(Went::Clean);
+                    break;
+                }
+                Ok(Some(_)) => {}
+                Err(error) => {
+                    self.close(slot, Close::new(CloseCode(error.close_code()), error.to_string()));
+                    break;
+                }
+            }
+        }
+        self.inflater = inflater;
+        if let Some(session) = self.slots.find(slot, generation) {
+            session.decoder = Some(decoder);
+        }
+        over.map_or(Input::Commands(commands), Input::Over)
+    }
+
+    /// Decodes a command. Of a WebSocket's two kinds of message a format takes one.
+    fn decode(&mut self, slot: u32, format: Format, text: bool, data: &[u8]) -> Option<Result<Request, Refused>> {
+        let limits = &self.shared.limits;
+        match (format, text) {
+            (Format::Json, true) => Some(json::decode_command(data, limits)),
+            (Format::Protobuf, false) => Some(protobuf::decode_command(data, limits)),
+            _ => {
+                let reason = "JSON comes in text messages, protobuf in binary ones";
+                self.close(slot, Close::new(CloseCode::UNSUPPORTED, reason));
+                None
+            }
+        }
+    }
+
+    /// Tells an event stream where it stands: a client that drops now resumes from here.
+    pub(super) fn send_cursor(&mut self, slot: u32) {
+        let cursor = self.cursor(slot);
+        if cursor.positions.is_empty() {
+            return;
+        }
+        let mut out = Vec::new();
+        sse::id_event(&cursor, self.slots.hot[slot as usize].wire.is_chunked(), &mut out);
+        self.push(slot, out.into(), None);
+    }
+
+    /// An event stream's first bytes: they pass buffering proxies, and spread reconnects.
+    pub(super) fn greet(&mut self, slot: u32) {
+        let wire = self.slots.hot[slot as usize].wire;
+        if self.slots.get(slot).is_some_and(|session| session.transport == Transport::Sse) {
+            let jitter = u64::from(self.random()) % RETRY_SPREAD_MS;
+            let mut out = Vec::new();
+            sse::retry(Duration::from_millis(RETRY_MIN_MS + jitter), wire.is_chunked(), &mut out);
+            sse::comment(wire.is_chunked(), &mut out);
+            self.push(slot, out.into(), None);
+        }
+    }
+}
+
+/// An event stream's client comes back after at least so long.
+const RETRY_MIN_MS: u64 = 500;
+/// And at most so much later: clients that lost the same node come back spread out.
+const RETRY_SPREAD_MS: u64 = 2000;

@@ -1,0 +1,348 @@
+//! Writing to one session: at once if its socket takes it, into its outbox otherwise.
+
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use switchboard_core::cursor::Cursor;
+use switchboard_core::outbox::{Droppable, Outbox, Overflow};
+use switchboard_core::{Close, CloseCode, Frame, GapReason};
+use switchboard_protocol::broadcast::Broadcast;
+use switchboard_protocol::wire::{self, Wire};
+use switchboard_protocol::sse;
+use tokio::sync::Notify;
+
+use crate::shard::channels::position;
+use crate::shard::fan_out::would_block;
+use crate::shard::mail::Delivery;
+use crate::shard::session::State;
+use crate::shard::slots::{NONE, SENT};
+use crate::shard::{Local, Shard, flush};
+
+/// Never wait, and no signal when the peer has gone.
+pub(super) const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+
+/// Slices of one vectored send: enough that the call costs more than its bookkeeping.
+const SLICES: usize = 64;
+
+impl Shard {
+    /// Sends a frame to one session.
+    pub(super) fn send_frame(&mut self, slot: u32, frame: &Frame) {
+        let wire = self.slots.hot[slot as usize].wire;
+        self.push(slot, wire::encode(frame, wire, self.shared.limits.deflate_bytes_min), None);
+    }
+
+    /// Hands a channel's deliveries to one session, whatever state it is in, leaving out what excludes it.
+    pub(super) fn owe(&mut self, slot: u32, items: &[Delivery]) {
+        for item in items {
+            let Some(session) = self.slots.get(slot).filter(|session| session.closing_ms.is_none()) else { return };
+            let frame = item.broadcast.frame();
+            if let Frame::Message(publication) = frame
+                && publication.exclude == Some(session.id)
+            {
+                continue;
+            }
+            let wire = self.slots.hot[slot as usize].wire;
+            let bytes = match frame {
+                Frame::Message(_) if bare(wire) => self.with_id_line(slot, &item.broadcast, wire),
+                _ => item.broadcast.bytes(wire).clone(),
+            };
+            let droppable = self.droppable(item);
+            self.push(slot, bytes, droppable);
+        }
+    }
+
+    /// A message for a session with several channels: its cursor, then the bytes that all share.
+    fn with_id_line(&self, slot: u32, broadcast: &Arc<Broadcast>, wire: Wire) -> Bytes {
+        let Frame::Message(publication) = broadcast.frame() else { return broadcast.bytes(wire).clone() };
+        if publication.offset == 0 {
+            return broadcast.bytes(wire).clone();
+        }
+        let mut cursor = self.cursor(slot);
+        match cursor.positions.iter_mut().find(|(name, _)| *name == publication.channel) {
+            Some((_, position)) => *position = publication.position(),
+            None => cursor.positions.push((publication.channel.clone(), publication.position())),
+        }
+        let mut out = Vec::new();
+        sse::id_line(&cursor, wire.is_chunked(), &mut out);
+        out.extend_from_slice(broadcast.bytes(wire));
+        out.into()
+    }
+
+    /// Where a session stands in all its channels, sequence apart.
+    pub(super) fn cursor(&self, slot: u32) -> Cursor {
+        let Some(session) = self.slots.get(slot) else { return Cursor::default() };
+        let positions = session.subscriptions.iter().filter_map(|subscription| {
+            let channel = &self.channels[subscription.channel];
+            let position = match &subscription.state {
+                State::Live => channel.position_at(subscription.at),
+                State::Ahead(offset) => channel.position.map(|p| switchboard_core::Position { offset: *offset, ..p }),
+                State::Syncing(syncing) => syncing.stands,
+            };
+            Some((channel.name.clone(), position?))
+        });
+        Cursor { sequence: session.outbox.as_ref().map_or(0, |outbox| outbox.sequence()), positions: positions.collect() }
+    }
+
+    fn droppable(&self, item: &Delivery) -> Option<Droppable> {
+        let Frame::Message(publication) = item.broadcast.frame() else { return None };
+        let lane = self.channels.find(&publication.channel)?;
+        let policy = self.channels[lane].policy.slow_consumer;
+        // What has no place cannot be announced as lost, so it is not dropped either.
+        position(item).map(|position| Droppable { lane, position, policy })
+    }
+
+    /// Writes bytes to a session or queues them.
+    pub(super) fn push(&mut self, slot: u32, bytes: Bytes, droppable: Option<Droppable>) {
+        if self.slots.hot[slot as usize].pending_first != NONE {
+            self.flush_pending(slot);
+        }
+        let Some((place, session)) = self.slots.both(slot) else { return };
+        place.sent = SENT;
+        if session.outbox.is_some() {
+            self.enqueue(slot, bytes, droppable);
+            return;
+        }
+        let Some(socket) = &place.socket else { return };
+        match socket.send_with_flags(&bytes, SEND_FLAGS) {
+            Ok(written) if written == bytes.len() => {}
+            Ok(written) => self.block_midway(slot, bytes, written),
+            Err(error) if would_block(&error) => {
+                self.make_outbox(slot);
+                self.enqueue(slot, bytes, droppable);
+            }
+            Err(_) => self.break_off(slot),
+        }
+    }
+
+    /// A session's socket took nothing of a channel's deliveries.
+    pub(super) fn block(&mut self, slot: u32, items: &[Delivery]) {
+        self.make_outbox(slot);
+        self.owe(slot, items);
+    }
+
+    /// A session's socket took a part of the bytes.
+    pub(super) fn block_midway(&mut self, slot: u32, bytes: Bytes, written: usize) {
+        self.make_outbox(slot);
+        let now = self.now();
+        self.with_outbox(slot, |outbox| {
+            outbox.start(now, bytes, written);
+            Ok(())
+        });
+    }
+
+    /// From now on the session's frames queue up, until its socket has taken them all.
+    fn make_outbox(&mut self, slot: u32) {
+        let age_max = self.shared.limits.outbox_age_max.as_millis() as u64;
+        let look_ms = self.now() + age_max;
+        let Some((place, session)) = self.slots.both(slot) else { return };
+        place.direct = false;
+        if session.outbox.is_none() {
+            session.outbox = Some(Box::default());
+            flush::start(&self.me, slot, session);
+            self.look_at(slot, look_ms);
+        }
+    }
+
+    fn enqueue(&mut self, slot: u32, bytes: Bytes, droppable: Option<Droppable>) {
+        let (now, max) = (self.now(), self.shared.limits.outbox_bytes_max);
+        self.with_outbox(slot, |outbox| outbox.push(now, bytes, droppable, max));
+        if self.slots.hot[slot as usize].wire == Wire::Poll {
+            self.answer_later(slot);
+        }
+    }
+
+    /// Changes an outbox and keeps the books: bytes waiting, publications dropped, and the end of who overflows.
+    pub(super) fn with_outbox(
+        &mut self,
+        slot: u32,
+        change: impl FnOnce(&mut Outbox) -> Result<(), Overflow>,
+    ) {
+        let Some(session) = self.slots.get_mut(slot) else { return };
+        let Some(outbox) = &mut session.outbox else { return };
+        let before = outbox.bytes() as i64;
+        let result = change(outbox);
+        let (after, dropped) = (outbox.bytes() as i64, outbox.take_dropped());
+        self.shared.metrics.outbox_bytes.inc_by(after - before);
+        self.shared.metrics.drops.inc_by(dropped);
+        if result.is_err() {
+            tracing::debug!(session.id = %session.id, outbox_bytes = after, "slow consumer");
+            self.close(slot, Close::new(CloseCode::SLOW_CONSUMER, "reads too slowly: come back and recover"));
+        }
+    }
+
+    /// Announces what policies have dropped, before anything that came later.
+    pub(super) fn announce_gaps(&mut self, slot: u32) {
+        let wire = self.slots.hot[slot as usize].wire;
+        let Some(session) = self.slots.get_mut(slot) else { return };
+        let gaps = session.outbox.as_mut().map(|outbox| outbox.take_gaps()).unwrap_or_default();
+        let now = self.now();
+        for (lane, position) in gaps {
+            let reason = GapReason::SlowConsumer;
+            self.shared.metrics.gap(reason.as_str());
+            let frame = Frame::Gap { channel: self.channels[lane].name.clone(), position, reason };
+            let bytes = wire::encode(&frame, wire, self.shared.limits.deflate_bytes_min);
+            self.with_outbox(slot, |outbox| {
+                outbox.announce(now, bytes);
+                Ok(())
+            });
+        }
+    }
+
+    /// Writes as much of a session's outbox as its socket takes; true when it is empty.
+    pub(super) fn flush_outbox(&mut self, slot: u32) -> bool {
+        loop {
+            self.announce_gaps(slot);
+            let Some((place, session)) = self.slots.both(slot) else { return true };
+            let (Some(socket), Some(outbox)) = (&place.socket, &mut session.outbox) else { return true };
+            if outbox.is_empty() {
+                self.outbox_is_empty(slot);
+                return true;
+            }
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let mut count = 0;
+            for (slice, chunk) in slices.iter_mut().zip(outbox.chunks()) {
+                *slice = IoSlice::new(chunk);
+                count += 1;
+            }
+            match socket.send_vectored_with_flags(&slices[..count], SEND_FLAGS) {
+                Ok(written) => self.with_outbox(slot, |outbox| {
+                    outbox.advance(written);
+                    Ok(())
+                }),
+                Err(error) if would_block(&error) => return false,
+                Err(_) => {
+                    self.break_off(slot);
+                    return true;
+                }
+            }
+        }
+    }
+
+    fn outbox_is_empty(&mut self, slot: u32) {
+        let Some((place, session)) = self.slots.both(slot) else { return };
+        session.outbox = None;
+        if let Some(drained) = session.drained.take() {
+            drained.notify_waiters();
+        }
+        if session.closing_ms.is_some() {
+            // The close was the last thing in it.
+            if let Some(socket) = &place.socket {
+                let _ = socket.shutdown(std::net::Shutdown::Write);
+            }
+            return;
+        }
+        self.update_direct(slot);
+    }
+
+    /// Works out anew whether the fan-out may write to a session without a look at it.
+    pub(super) fn update_direct(&mut self, slot: u32) {
+        let Some((place, session)) = self.slots.both(slot) else { return };
+        if place.wire.is_sse() {
+            // One channel's cursor is in the bytes that all share; of several, each session has its own.
+            place.wire = match (place.wire.is_chunked(), session.subscriptions.len() > 1) {
+                (true, false) => Wire::SseChunked,
+                (true, true) => Wire::SseChunkedBare,
+                (false, false) => Wire::SseRaw,
+                (false, true) => Wire::SseRawBare,
+            };
+        }
+        place.direct = place.socket.is_some()
+            && session.outbox.is_none()
+            && session.closing_ms.is_none()
+            && !session.ended
+            && !bare(place.wire);
+    }
+
+    /// Sends a session's pending frames in one call.
+    pub(super) fn flush_pending(&mut self, slot: u32) {
+        loop {
+            let place = &mut self.slots.hot[slot as usize];
+            let first = place.pending_first;
+            if first == NONE {
+                return;
+            }
+            place.sent = SENT;
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let (mut count, mut len) = (0, 0);
+            let mut list = self.pending.list(first);
+            for (slice, bytes) in slices.iter_mut().zip(&mut list) {
+                *slice = IoSlice::new(bytes);
+                count += 1;
+                len += bytes.len();
+            }
+            let more = list.next().is_some();
+            drop(list);
+            let Some(socket) = &place.socket else { return };
+            let result = match count {
+                1 => socket.send_with_flags(&slices[0], SEND_FLAGS),
+                _ => socket.send_vectored_with_flags(&slices[..count], SEND_FLAGS),
+            };
+            let written = match result {
+                Ok(written) => written,
+                Err(error) if would_block(&error) => 0,
+                Err(_) => {
+                    place.pending_first = NONE;
+                    self.break_off(slot);
+                    return;
+                }
+            };
+            if written == len && !more {
+                place.pending_first = NONE;
+                return;
+            }
+            self.queue_pending(slot, first, written);
+            return;
+        }
+    }
+
+    /// Moves what a session's socket did not take of its pending frames to an outbox.
+    fn queue_pending(&mut self, slot: u32, first: u32, written: usize) {
+        let rest: Vec<Bytes> = self.pending.list(first).cloned().collect();
+        self.slots.hot[slot as usize].pending_first = NONE;
+        let mut written = written;
+        for bytes in rest {
+            if written >= bytes.len() {
+                written -= bytes.len();
+            } else if written > 0 {
+                self.block_midway(slot, bytes, written);
+                written = 0;
+            } else {
+                self.make_outbox(slot);
+                self.enqueue(slot, bytes, None);
+            }
+        }
+    }
+
+    /// The socket is broken: its reader will see that and end the session.
+    pub(super) fn break_off(&mut self, slot: u32) {
+        let place = &mut self.slots.hot[slot as usize];
+        place.direct = false;
+        if let Some(socket) = &place.socket {
+            let _ = socket.shutdown(std::net::Shutdown::Both);
+        }
+    }
+}
+
+/// Whether each session on the wire gets an id line of its own.
+fn bare(wire: Wire) -> bool {
+    matches!(wire, Wire::SseChunkedBare | Wire::SseRawBare)
+}
+
+/// Waits until a session's outbox is at most half full, so that what is read from history does not overflow it.
+pub(super) async fn room(local: &Local, slot: u32, generation: u32) {
+    loop {
+        let drained = {
+            let mut shard = local.borrow_mut();
+            let max = shard.shared.limits.outbox_bytes_max / 2;
+            let Some(session) = shard.slots.find(slot, generation).filter(|s| s.closing_ms.is_none()) else { return };
+            if session.outbox.as_ref().is_none_or(|outbox| outbox.bytes() <= max) {
+                return;
+            }
+            Rc::clone(session.drained.get_or_insert_with(|| Rc::new(Notify::new())))
+        };
+        drained.notified().await;
+    }
+}
+

@@ -1,0 +1,214 @@
+//! One connection, from accept to its end or to the node.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::Router;
+use bytes::Bytes;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::Socket;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
+
+use crate::clients::Shared;
+use crate::listener::Place;
+use crate::pump;
+use crate::requests::{Busy, Requests};
+use crate::sniff::{Version, sniff};
+use crate::stream::{ClientStream, Inlet};
+use crate::takeover::{Handover, Slot};
+
+/// How long a connection that is done waits for its client to close, so that the last answer is not overtaken by a reset.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The least buffer that hyper takes.
+const BUFFER_BYTES_MIN: usize = 8 * 1024;
+
+/// Streams of HTTP/2 that a client may have open at once. A proxy may bring many clients by one connection.
+const STREAMS_MAX: u32 = 256;
+
+/// Serves a connection.
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    router: Router,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    place: Place,
+) {
+    let deadline = Instant::now() + shared.node.limits().handshake_timeout;
+    let begun = tokio::select! {
+        // Nothing has been asked yet, so nothing is owed.
+        () = shared.stop.cancelled() => return,
+        begun = timeout_at(deadline, begin(&shared, tcp, tls)) => begun,
+    };
+    let (version, inlet) = match begun {
+        Ok(Ok(Some(begun))) => begun,
+        Ok(Ok(None)) => return,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, client.addr = %peer.ip(), "connection ended before a request");
+            return;
+        }
+        Err(_) => {
+            tracing::debug!(client.addr = %peer.ip(), "connection timed out before a request");
+            return;
+        }
+    };
+    let outcome = match version {
+        // Boxed: an idle connection should not pay for the larger of the two.
+        Version::Http1 => Box::pin(serve_http1(&shared, router, inlet, peer, deadline)).await,
+        Version::Http2 => Box::pin(serve_http2(&shared, router, inlet, peer)).await,
+    };
+    drop(place);
+    if let Err(error) = outcome {
+        tracing::debug!(%error, client.addr = %peer.ip(), "connection ended");
+    }
+}
+
+async fn begin(
+    shared: &Shared,
+    tcp: TcpStream,
+    tls: Option<TlsAcceptor>,
+) -> io::Result<Option<(Version, Inlet)>> {
+    let mut stream = match tls {
+        None => ClientStream::Plain(tcp),
+        Some(tls) => {
+            let accepted = tls.accept(tcp).await;
+            ClientStream::Tls(Box::new(accepted.inspect_err(|_| {
+                shared.metrics.tls_errors.inc();
+            })?))
+        }
+    };
+    let sniffed = sniff(&mut stream).await?;
+    Ok(sniffed.map(|(version, prefix)| (version, Inlet { stream, prefix, slot: None })))
+}
+
+async fn serve_http1(
+    shared: &Arc<Shared>,
+    router: Router,
+    mut inlet: Inlet,
+    peer: SocketAddr,
+    deadline: Instant,
+) -> hyper::Result<()> {
+    let limits = shared.node.limits();
+    let slot = Arc::new(Slot::default());
+    inlet.slot = Some(Arc::clone(&slot));
+    // The first head has what is left of the time from accept; it is also what a connection may be idle between requests.
+    let head_timeout = deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
+    let service = Requests { router, peer, slot: Some(Arc::clone(&slot)), busy: None };
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .max_headers(limits.headers_max)
+        .max_header_size(limits.header_bytes_max)
+        .max_buf_size(limits.header_bytes_max.max(BUFFER_BYTES_MIN))
+        .serve_connection(TokioIo::new(inlet), service);
+    let mut stopping = false;
+    loop {
+        let step = poll_fn(|cx| match connection.poll_without_shutdown(cx) {
+            Poll::Pending if slot.is_ready() => Poll::Ready(Ok(())),
+            step => step,
+        });
+        tokio::select! {
+            biased;
+            ended = step => {
+                ended?;
+                break;
+            }
+            () = shared.stop.cancelled(), if !stopping => {
+                stopping = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+        }
+    }
+    let parts = connection.into_parts();
+    let Inlet { stream, prefix, .. } = parts.io.into_inner();
+    match slot.take() {
+        Some(handover) => hand_over(shared, handover, stream, &parts.read_buf, &prefix),
+        None => close(stream).await,
+    }
+    Ok(())
+}
+
+async fn serve_http2(shared: &Arc<Shared>, router: Router, inlet: Inlet, peer: SocketAddr) -> hyper::Result<()> {
+    let limits = shared.node.limits();
+    let busy = Busy::default();
+    let service = Requests { router, peer, slot: None, busy: Some(busy.clone()) };
+    let mut connection = http2::Builder::new(TrackedExecutor(Arc::clone(shared)))
+        .timer(TokioTimer::new())
+        .max_header_list_size(limits.header_bytes_max as u32)
+        .max_concurrent_streams(STREAMS_MAX)
+        .keep_alive_interval(limits.ping_interval)
+        .keep_alive_timeout(limits.pong_timeout)
+        .enable_connect_protocol()
+        .serve_connection(TokioIo::new(inlet), service);
+    let mut check = tokio::time::interval(limits.handshake_timeout.max(Duration::from_millis(1)));
+    check.reset();
+    let (mut stopping, mut idle_checks) = (false, 0);
+    loop {
+        tokio::select! {
+            ended = &mut connection => return ended,
+            () = shared.stop.cancelled(), if !stopping => {
+                stopping = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            // HTTP/2 has no time between requests in which a library would notice that none comes.
+            _ = check.tick() => {
+                idle_checks = if busy.holders() == 0 { idle_checks + 1 } else { 0 };
+                match idle_checks {
+                    0 | 1 => {}
+                    2 => Pin::new(&mut connection).graceful_shutdown(),
+                    _ => return Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// Gives the connection to the node.
+fn hand_over(shared: &Arc<Shared>, handover: Handover, stream: ClientStream, read: &[u8], prefix: &[u8]) {
+    let Handover { opening, admission } = handover;
+    // A copy: an empty or short buffer would pin the block that hyper read into.
+    let leftover = if read.is_empty() && prefix.is_empty() { Bytes::new() } else { [read, prefix].concat().into() };
+    let outcome = match stream {
+        // Registered anew on its shard's runtime, which also drops the wakers that hyper left behind.
+        ClientStream::Plain(tcp) => tcp.into_std().map(Socket::from),
+        ClientStream::Tls(tls) => pump::pair().map(|(near, far)| {
+            shared.spawn(pump::run(far, *tls, shared.node.limits().outbox_age_max));
+            near
+        }),
+    };
+    match outcome {
+        Ok(socket) => shared.node.adopt(opening, admission, socket, leftover),
+        Err(error) => tracing::warn!(%error, "connection could not be handed over"),
+    }
+}
+
+/// Ends a connection whose last answer may still be on its way.
+async fn close(mut stream: ClientStream) {
+    let _ = timeout(LINGER, async {
+        stream.shutdown().await?;
+        let mut scratch = [0; 1024];
+        while stream.read(&mut scratch).await? > 0 {}
+        io::Result::Ok(())
+    })
+    .await;
+}
+
+/// Runs the tasks of HTTP/2's streams among the others.
+#[derive(Clone)]
+struct TrackedExecutor(Arc<Shared>);
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for TrackedExecutor {
+    fn execute(&self, task: F) {
+        self.0.spawn(task);
+    }
+}

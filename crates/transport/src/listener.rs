@@ -1,0 +1,174 @@
+//! The accept loop. It outlives whatever goes wrong with single connections, and the want of descriptors too.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use rustls::ServerConfig;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use crate::clients::Shared;
+use crate::connection;
+
+/// Bytes that the kernel may hold unsent for a slow reader. What it holds cannot be dropped or replaced any more, so the
+/// outbox's policy should see the slowness first.
+const UNSENT_BYTES_MAX: u32 = 64 * 1024;
+
+/// How long to wait when accepting fails for want of something (descriptors, memory) that only time gives back.
+const BACKOFF: Duration = Duration::from_millis(100);
+
+/// Refused connections that may linger at once until their client has read the answer; more are just closed.
+const LINGERING_MAX: usize = 64;
+
+/// How long such a connection lingers.
+const LINGER: Duration = Duration::from_secs(1);
+
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    content-type: application/problem+json\r\n\
+    cache-control: no-store\r\n\
+    retry-after: 5\r\n\
+    connection: close\r\n\
+    content-length: 162\r\n\r\n\
+    {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"code\":\"unavailable\",\
+    \"detail\":\"this node has as many connections as it takes\",\"retry_after\":5000}";
+
+/// Accepts until the stop token is cancelled.
+pub(crate) async fn run(
+    shared: &Arc<Shared>,
+    router: &Router,
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+) {
+    let tls = tls.map(acceptor);
+    let transport = if tls.is_some() { "https" } else { "http" };
+    let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+    tracing::info!(transport, address, "listening for clients");
+    let lingering = Arc::new(AtomicUsize::new(0));
+    let mut failing = false;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((tcp, peer)) => {
+                failing = false;
+                shared.metrics.accepts.inc();
+                let Some(place) = Place::take(shared) else {
+                    shared.metrics.connections_refused.inc();
+                    refuse(shared, tcp, tls.is_some(), &lingering);
+                    continue;
+                };
+                if let Err(error) = prepare(&tcp, shared) {
+                    // Only a client that has gone already makes these fail.
+                    tracing::debug!(%error, client.addr = %peer.ip(), "connection could not be prepared");
+                    continue;
+                }
+                let (connection, router, tls) = (Arc::clone(shared), router.clone(), tls.clone());
+                shared.spawn(async move { connection::serve(connection, router, tcp, peer, tls, place).await });
+            }
+            Err(error) if is_of_one_connection(&error) => {
+                shared.metrics.accept_errors.inc();
+            }
+            Err(error) => {
+                shared.metrics.accept_errors.inc();
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "connections cannot be accepted");
+                }
+                tokio::time::sleep(BACKOFF).await;
+            }
+        }
+    }
+    tracing::info!(transport, address, "no longer listening for clients");
+}
+
+/// A connection's place among those that speak HTTP, given back when it is dropped.
+pub(crate) struct Place(Arc<Shared>);
+
+impl Place {
+    fn take(shared: &Arc<Shared>) -> Option<Self> {
+        let max = shared.config.connections_max;
+        let before = shared.metrics.connections.inc();
+        let place = Self(Arc::clone(shared));
+        (max == 0 || usize::try_from(before).is_ok_and(|before| before < max)).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.metrics.connections.dec();
+    }
+}
+
+fn acceptor(config: Arc<ServerConfig>) -> TlsAcceptor {
+    let mut config = Arc::unwrap_or_clone(config);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    TlsAcceptor::from(Arc::new(config))
+}
+
+fn prepare(tcp: &TcpStream, shared: &Shared) -> io::Result<()> {
+    let limits = shared.node.limits();
+    tcp.set_nodelay(true)?;
+    let socket = SockRef::from(tcp);
+    socket.set_tcp_user_timeout(Some(limits.tcp_user_timeout))?;
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
+    // Reaps half-open peers of connections on which nothing is sent, such as a parked poll's.
+    let keepalive = TcpKeepalive::new().with_time(limits.ping_interval).with_interval(limits.pong_timeout);
+    socket.set_tcp_keepalive(&keepalive)
+}
+
+/// Errors that say that one client left while it was being accepted (accept(2) lists them).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::TimedOut
+    )
+}
+
+/// Says 503 unread, where that costs little, and closes. Under TLS nothing can be said without a handshake.
+fn refuse(shared: &Arc<Shared>, mut tcp: TcpStream, is_tls: bool, lingering: &Arc<AtomicUsize>) {
+    if is_tls || lingering.load(Ordering::Relaxed) >= LINGERING_MAX {
+        return;
+    }
+    lingering.fetch_add(1, Ordering::Relaxed);
+    let lingering = Arc::clone(lingering);
+    shared.spawn(async move {
+        let _ = timeout(LINGER, async {
+            tcp.write_all(TOO_MANY).await?;
+            tcp.shutdown().await?;
+            // A close with unread bytes is a reset, which may overtake the answer.
+            let mut scratch = [0; 1024];
+            while tcp.read(&mut scratch).await? > 0 {}
+            io::Result::Ok(())
+        })
+        .await;
+        lingering.fetch_sub(1, Ordering::Relaxed);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_canned_answer_is_as_long_as_it_says() {
+        let text = std::str::from_utf8(TOO_MANY).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
+        assert!(serde_json::from_str::<serde_json::Value>(body).is_ok());
+    }
+}

@@ -1,0 +1,53 @@
+//! What `/metrics` says.
+
+use std::net::SocketAddr;
+
+use anyhow::{Result, ensure};
+
+/// One scrape.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    text: String,
+}
+
+impl Metrics {
+    /// Reads all metrics.
+    ///
+    /// # Errors
+    /// The hub does not answer with them.
+    pub async fn scrape(http: &reqwest::Client, admin: SocketAddr) -> Result<Self> {
+        let response = http.get(format!("http://{admin}/metrics")).send().await?;
+        ensure!(
+            response.status().is_success(),
+            "/metrics answers {}",
+            response.status()
+        );
+        Ok(Self {
+            text: response.text().await?,
+        })
+    }
+
+    /// The sum of a metric over all its labels, without the prefix `switchboard_`; 0 when it has no sample yet.
+    pub fn sum(&self, name: &str) -> f64 {
+        self.samples(name).map(|(_, value)| value).sum()
+    }
+
+    /// The value of one sample, such as `sessions` with `transport="sse"`; 0 when there is none.
+    pub fn labelled(&self, name: &str, label: &str) -> f64 {
+        self.samples(name)
+            .filter(|(labels, _)| labels.contains(label))
+            .map(|(_, value)| value)
+            .sum()
+    }
+
+    fn samples<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> + 'a {
+        self.text.lines().filter_map(move |line| {
+            let rest = line.strip_prefix("switchboard_")?.strip_prefix(name)?;
+            let (labels, value) = match rest.strip_prefix('{') {
+                Some(rest) => rest.split_once("} ")?,
+                None => ("", rest.strip_prefix(' ')?),
+            };
+            Some((labels, value.split(' ').next()?.parse().ok()?))
+        })
+    }
+}

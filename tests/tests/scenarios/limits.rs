@@ -1,0 +1,274 @@
+//! Every bound holds, says so in its own words, and harms nobody else.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use futures_util::future::try_join_all;
+use serde_json::json;
+use switchboard_tests::client::Refused;
+use switchboard_tests::raw::Raw;
+use switchboard_tests::waiting::until;
+use switchboard_tests::{Hub, Transport, every_transport};
+
+every_transport!(
+    a_command_that_is_too_long_is_refused,
+    a_payload_that_is_too_long_is_refused,
+    subscriptions_of_a_session_are_bounded,
+    sessions_of_the_node_are_bounded,
+    sessions_of_a_user_are_bounded,
+    commands_at_ten_times_the_rate_are_refused_and_others_unharmed,
+);
+
+async fn a_command_that_is_too_long_is_refused(transport: Transport) -> Result<()> {
+    let hub = Hub::start_with(|config| {
+        config.set("limits.command_bytes_max", "2048");
+    })
+    .await?;
+    let mut client = hub.client(transport, "alice", &["chat:1"]).await?;
+    ensure!(
+        client.open["limits"]["command_bytes_max"] == 2048,
+        "{}",
+        client.open
+    );
+    let line =
+        json!({"id": 1, "publish": {"channel": "chat:1", "data": "x".repeat(2048)}}).to_string();
+    match client.send_raw(line).await? {
+        None => {
+            let (ended, _) = client.end(Duration::from_secs(10)).await?;
+            ensure!(ended.code == Some(1009), "{ended:?}");
+        }
+        Some((status, body)) => {
+            ensure!(
+                status == 413 && body.contains("payload_too_large"),
+                "{status} {body}"
+            );
+            client.command("ping", json!({})).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn a_payload_that_is_too_long_is_refused(transport: Transport) -> Result<()> {
+    let hub = Hub::start_with(|config| {
+        config.set("limits.payload_bytes_max", "100");
+    })
+    .await?;
+    let mut client = hub.client(transport, "alice", &["chat:1"]).await?;
+    let fields = |length| json!({"channel": "chat:1", "data": "x".repeat(length)});
+    client
+        .refused("publish", fields(200), "payload_too_large")
+        .await?;
+    client.command("publish", fields(98)).await?;
+    let message = client.await_kind("message").await?;
+    ensure!(message.offset() == 1, "{message:?}");
+    Ok(())
+}
+
+async fn subscriptions_of_a_session_are_bounded(transport: Transport) -> Result<()> {
+    let hub = Hub::start_with(|config| {
+        config
+            .set("limits.subscriptions_per_session_max", "2")
+            .set("limits.opening_channels_max", "2");
+    })
+    .await?;
+    let mut client = hub.client(transport, "alice", &["chat:1"]).await?;
+    ensure!(
+        client.open["limits"]["subscriptions_max"] == 2,
+        "{}",
+        client.open
+    );
+    client
+        .command("subscribe", json!({"channel": "chat:2"}))
+        .await?;
+    client
+        .refused("subscribe", json!({"channel": "chat:3"}), "limit_exceeded")
+        .await?;
+    client
+        .command("unsubscribe", json!({"channel": "chat:2"}))
+        .await?;
+    client
+        .command("subscribe", json!({"channel": "chat:3"}))
+        .await?;
+
+    let refused = Refused::of(
+        hub.client(transport, "bob", &["chat:1", "chat:2", "chat:3"])
+            .await,
+    )?;
+    ensure!(
+        refused.status == 400 && refused.code == "limit_exceeded",
+        "{refused:?}"
+    );
+    Ok(())
+}
+
+async fn sessions_of_the_node_are_bounded(transport: Transport) -> Result<()> {
+    let hub = Hub::start_with(|config| {
+        config
+            .set("limits.sessions_max", "2")
+            .set("limits.poll_linger_s", "0.5");
+    })
+    .await?;
+    let services = hub.services().await?;
+    let first = hub.client(Transport::WebSocket, "first", &[]).await?;
+    let mut second = hub.client(Transport::Sse, "second", &["chat:1"]).await?;
+    match transport {
+        // To an event stream it is a stream that ends, with a time to come back at.
+        Transport::Sse => {
+            let error = hub
+                .client(transport, "third", &[])
+                .await
+                .err()
+                .context("a third was let in")?;
+            ensure!(format!("{error:#}").contains("1013"), "{error:#}");
+        }
+        _ => {
+            let refused = Refused::of(hub.client(transport, "third", &[]).await)?;
+            ensure!(
+                refused.status == 503 && refused.code == "unavailable",
+                "{refused:?}"
+            );
+            ensure!(
+                refused.retry_after.is_some_and(|seconds| seconds > 0),
+                "{refused:?}"
+            );
+        }
+    }
+    services.publish_numbers("chat:1", 0..3).await?;
+    second.numbers("chat:1", 0..3).await?;
+
+    first.leave().await?;
+    hub.await_metric("sessions", |count| count < 1.5).await?;
+    until("a place for a third", Duration::from_secs(10), || async {
+        Ok(hub.client(transport, "third", &[]).await.ok())
+    })
+    .await?;
+    Ok(())
+}
+
+async fn sessions_of_a_user_are_bounded(transport: Transport) -> Result<()> {
+    let hub = Hub::start_with(|config| {
+        config.set("limits.sessions_per_user_max", "2");
+    })
+    .await?;
+    let _first = hub.client(Transport::WebSocket, "alice", &[]).await?;
+    let _second = hub.client(Transport::WebSocket, "alice", &[]).await?;
+    if transport == Transport::Sse {
+        let error = hub
+            .client(transport, "alice", &[])
+            .await
+            .err()
+            .context("a third was let in")?;
+        ensure!(format!("{error:#}").contains("1013"), "{error:#}");
+    } else {
+        let refused = Refused::of(hub.client(transport, "alice", &[]).await)?;
+        ensure!(
+            refused.status == 429 && refused.code == "limit_exceeded",
+            "{refused:?}"
+        );
+        ensure!(refused.retry_after.is_some(), "{refused:?}");
+    }
+    hub.client(transport, "bob", &[]).await?;
+    Ok(())
+}
+
+async fn commands_at_ten_times_the_rate_are_refused_and_others_unharmed(
+    transport: Transport,
+) -> Result<()> {
+    let hub = Hub::start_with(|config| {
+        config
+            .set("limits.commands_per_second_max", "5")
+            .set("limits.command_burst_max", "10");
+    })
+    .await?;
+    let mut greedy = hub.client(transport, "greedy", &[]).await?;
+    let mut modest = hub.client(transport, "modest", &[]).await?;
+    let (mut done, mut refused) = (0, Vec::new());
+    for _ in 0..100 {
+        match greedy.ask("ping", json!({})).await? {
+            Ok(_) => done += 1,
+            Err(error) => refused.push(error),
+        }
+    }
+    // The burst, and what came in during the time that the hundred took.
+    ensure!(
+        done >= 10 && refused.len() > 30,
+        "{done} were taken, {} refused",
+        refused.len()
+    );
+    for error in &refused {
+        ensure!(
+            error["code"] == "rate_limited" && error["retryable"] == true,
+            "{error}"
+        );
+        ensure!(
+            error["retry_after"]
+                .as_u64()
+                .is_some_and(|wait| (1..=1000).contains(&wait)),
+            "{error}"
+        );
+    }
+    modest.command("ping", json!({})).await?;
+    let allowed = Instant::now() + Duration::from_secs(5);
+    while greedy.ask("ping", json!({})).await?.is_err() {
+        ensure!(
+            Instant::now() < allowed,
+            "the rate never allows another command"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn requests_that_never_end_are_cut_off_and_others_unharmed() -> Result<()> {
+    let hub = Hub::start_with(|config| {
+        config.set("limits.handshake_timeout_s", "0.6");
+    })
+    .await?;
+    let mut connections = Vec::new();
+    for n in 0..150 {
+        let mut raw = Raw::connect(hub.clients).await?;
+        let part = match n % 3 {
+            0 => "",
+            1 => "GET /v1/ws HTTP/1.1\r\nHost: x\r\n",
+            _ => "GET /v1/sse?channel=chat:1 HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+        };
+        raw.write(part.as_bytes()).await?;
+        connections.push(raw);
+    }
+    let mut client = hub
+        .client(Transport::WebSocket, "alice", &["chat:1"])
+        .await?;
+    hub.services()
+        .await?
+        .publish_numbers("chat:1", 0..1)
+        .await?;
+    client.numbers("chat:1", 0..1).await?;
+    try_join_all(
+        connections
+            .iter_mut()
+            .map(|raw| raw.rest(Duration::from_secs(8))),
+    )
+    .await?;
+    client.command("ping", json!({})).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() -> Result<()> {
+    let hub = Hub::start().await?;
+    let many: String = (0..100).map(|n| format!("X-{n}: 1\r\n")).collect();
+    let long = format!("X-Long: {}\r\n", "x".repeat(20 * 1024));
+    for flood in [many, long] {
+        let mut raw = Raw::connect(hub.clients).await?;
+        raw.write(format!("GET /v1/sse HTTP/1.1\r\nHost: x\r\n{flood}\r\n").as_bytes())
+            .await?;
+        let answer = raw.rest(Duration::from_secs(8)).await?;
+        let answer = String::from_utf8_lossy(&answer);
+        ensure!(
+            answer.starts_with("HTTP/1.1 431") || answer.starts_with("HTTP/1.1 400"),
+            "{answer:?}"
+        );
+    }
+    hub.client(Transport::Sse, "alice", &["chat:1"]).await?;
+    Ok(())
+}

@@ -1,0 +1,19 @@
+//! Scenarios: what the hub promises, seen from outside, each over every transport that it holds for.
+
+mod channels;
+mod commands;
+mod drain;
+mod expiry;
+mod fan_out;
+mod heartbeat;
+mod limits;
+mod payloads;
+mod poll_answers;
+mod presence;
+mod presence_watch;
+mod publishing;
+mod recovery;
+mod sessions;
+mod slow_consumer;
+mod sse_stream;
+mod tokens;
