@@ -3,7 +3,7 @@
 //! Purpose: [`hub`] runs one program a test, on ports of its own, with a configuration of its own; [`client`] is a client
 //! over any of the three transports, all of them giving the same frames; [`services`] speaks gRPC; [`tokens`] mints good and
 //! hostile tokens; [`raw`] speaks WebSocket byte by byte; [`metrics`] reads what the hub counts; [`tools`] finds the
-//! programs that interoperability is tested with.
+//! programs that interoperability is tested with, [`script`] drives them.
 //!
 //! Deliberately absent: anything of the hub's own crates but the generated messages of `/proto`. What is tested here is
 //! what others see, so the protocol is spoken from its description and not from the hub's code.
@@ -18,6 +18,7 @@ pub mod config;
 pub mod hub;
 pub mod metrics;
 pub mod raw;
+pub mod script;
 pub mod secrets;
 pub mod services;
 pub mod tokens;

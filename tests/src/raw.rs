@@ -330,6 +330,25 @@ impl Raw {
         Ok(())
     }
 
+    /// Reads on until these characters have come, wherever they stand; what came is forgotten.
+    ///
+    /// # Errors
+    /// The connection ends first, or nothing comes.
+    pub async fn until_text(&mut self, text: &str) -> Result<()> {
+        while !self
+            .buffer
+            .windows(text.len())
+            .any(|window| window == text.as_bytes())
+        {
+            ensure!(
+                self.fill().await?,
+                "the connection ended before `{text}` came"
+            );
+        }
+        self.buffer = Vec::new();
+        Ok(())
+    }
+
     /// Reads to the end of the connection and gives what came.
     ///
     /// # Errors

@@ -17,10 +17,16 @@ struct CalledBy(Arc<Caller>);
 ///
 /// # Errors
 /// `unauthenticated`; the message says how to bring a key and never quotes one.
-pub(crate) fn authenticate(keys: &ApiKeys, headers: &HeaderMap) -> Result<Arc<Caller>, ClientError> {
-    let unauthenticated = |message: &'static str| ClientError::new(ErrorCode::Unauthenticated, message);
+pub(crate) fn authenticate(
+    keys: &ApiKeys,
+    headers: &HeaderMap,
+) -> Result<Arc<Caller>, ClientError> {
+    let unauthenticated =
+        |message: &'static str| ClientError::new(ErrorCode::Unauthenticated, message);
     let mut values = headers.get_all(http::header::AUTHORIZATION).iter();
-    let value = values.next().ok_or_else(|| unauthenticated("no API key: send it as `authorization: Bearer KEY`"))?;
+    let value = values
+        .next()
+        .ok_or_else(|| unauthenticated("no API key: send it as `authorization: Bearer KEY`"))?;
     if values.next().is_some() {
         return Err(unauthenticated("two `authorization` entries: send one"));
     }
@@ -37,7 +43,10 @@ pub(crate) fn remember(extensions: &mut http::Extensions, caller: Arc<Caller>) {
 pub(crate) fn caller<T>(request: &Request<T>, scope: Scope) -> Result<Arc<Caller>, Status> {
     let Some(CalledBy(caller)) = request.extensions().get() else {
         // The routes were put up without the guard: nobody is let in.
-        return Err(refused(ErrorCode::Unauthenticated, "no API key was checked"));
+        return Err(refused(
+            ErrorCode::Unauthenticated,
+            "no API key was checked",
+        ));
     };
     caller.may(scope, None).map_err(status)?;
     Ok(Arc::clone(caller))
@@ -56,13 +65,19 @@ pub(crate) fn caller_for<T>(
 
 /// Whether a channel in a list is the caller's to see.
 pub(crate) fn sees(caller: &Caller, channel: &ChannelName) -> bool {
-    caller.channels.iter().any(|pattern| pattern.matches(channel))
+    caller
+        .channels
+        .iter()
+        .any(|pattern| pattern.matches(channel))
 }
 
 /// Whether one of the caller's patterns matches every channel that `wanted` matches. Patterns that do so only together are
 /// not put together: a grant refused by mistake is noticed, one given by mistake is not.
 pub(crate) fn covers(caller: &Caller, wanted: &ChannelPattern) -> bool {
-    caller.channels.iter().any(|own| pattern_covers(own.as_str(), wanted.as_str()))
+    caller
+        .channels
+        .iter()
+        .any(|own| pattern_covers(own.as_str(), wanted.as_str()))
 }
 
 fn pattern_covers(own: &str, wanted: &str) -> bool {
@@ -92,13 +107,28 @@ mod tests {
                 assert!(pattern_covers(own, wanted), "{own} should cover {wanted}");
             }
             for wanted in no {
-                assert!(!pattern_covers(own, wanted), "{own} should not cover {wanted}");
+                assert!(
+                    !pattern_covers(own, wanted),
+                    "{own} should not cover {wanted}"
+                );
             }
         };
         check("*", &["*", "a", "a:*", "a:*:b", "*:b"], &[]);
-        check("chat:*", &["chat:*", "chat:42", "chat:42:*", "chat:*:typing"], &["*", "chat", "*:42", "doc:*"]);
-        check("chat:*:typing", &["chat:*:typing", "chat:1:typing"], &["chat:*", "chat:*:*", "chat:1", "chat:1:2:typing"]);
-        check("chat:42", &["chat:42"], &["chat:*", "chat:43", "chat:42:x", "chat"]);
+        check(
+            "chat:*",
+            &["chat:*", "chat:42", "chat:42:*", "chat:*:typing"],
+            &["*", "chat", "*:42", "doc:*"],
+        );
+        check(
+            "chat:*:typing",
+            &["chat:*:typing", "chat:1:typing"],
+            &["chat:*", "chat:*:*", "chat:1", "chat:1:2:typing"],
+        );
+        check(
+            "chat:42",
+            &["chat:42"],
+            &["chat:*", "chat:43", "chat:42:x", "chat"],
+        );
         check("*:x", &["a:x", "*:x"], &["*", "a:*", "a:y"]);
     }
 
@@ -109,18 +139,32 @@ mod tests {
             let mut all: Vec<String> = letters.iter().map(ToString::to_string).collect();
             let mut last = all.clone();
             for _ in 0..3 {
-                last = last.iter().flat_map(|head| letters.iter().map(move |l| format!("{head}:{l}"))).collect();
+                last = last
+                    .iter()
+                    .flat_map(|head| letters.iter().map(move |l| format!("{head}:{l}")))
+                    .collect();
                 all.extend(last.clone());
             }
             all
         };
-        let names: Vec<_> = segments(&["a", "b"]).iter().map(|name| ChannelName::parse(name).unwrap()).collect();
-        let patterns: Vec<_> =
-            segments(&["a", "*"]).iter().map(|pattern| ChannelPattern::parse(pattern).unwrap()).collect();
+        let names: Vec<_> = segments(&["a", "b"])
+            .iter()
+            .map(|name| ChannelName::parse(name).unwrap())
+            .collect();
+        let patterns: Vec<_> = segments(&["a", "*"])
+            .iter()
+            .map(|pattern| ChannelPattern::parse(pattern).unwrap())
+            .collect();
         for own in &patterns {
-            for wanted in patterns.iter().filter(|wanted| pattern_covers(own.as_str(), wanted.as_str())) {
+            for wanted in patterns
+                .iter()
+                .filter(|wanted| pattern_covers(own.as_str(), wanted.as_str()))
+            {
                 for name in names.iter().filter(|name| wanted.matches(name)) {
-                    assert!(own.matches(name), "{own:?} covers {wanted:?}, which matches {name}");
+                    assert!(
+                        own.matches(name),
+                        "{own:?} covers {wanted:?}, which matches {name}"
+                    );
                 }
             }
         }

@@ -32,7 +32,11 @@ impl ChannelService for Service {
         let channel = decode::channel(&request.get_ref().channel).map_err(status)?;
         caller_for(&request, Scope::Read, &channel)?;
         let start = decode::start(request.into_inner().start).map_err(status)?;
-        let watch = self.node.watch_channel(channel, start).await.map_err(status)?;
+        let watch = self
+            .node
+            .watch_channel(channel, start)
+            .await
+            .map_err(status)?;
         Ok(Response::new(self.follow(watch, update)))
     }
 
@@ -44,14 +48,23 @@ impl ChannelService for Service {
         let channel = decode::channel(&request.get_ref().channel).map_err(status)?;
         caller_for(&request, Scope::Read, &channel)?;
         let asked = request.into_inner();
-        let position = asked.position.as_ref().map(decode::position).transpose().map_err(status)?;
+        let position = asked
+            .position
+            .as_ref()
+            .map(decode::position)
+            .transpose()
+            .map_err(status)?;
         let from = match (position, asked.reverse) {
             (None, false) => ReadFrom::Oldest,
             (None, true) => ReadFrom::Before(u64::MAX),
             (Some(position), false) => ReadFrom::After(position),
             (Some(position), true) => ReadFrom::Before(position.offset),
         };
-        let history = self.node.read_history(&channel, from, asked.limit).await.map_err(status)?;
+        let history = self
+            .node
+            .read_history(&channel, from, asked.limit)
+            .await
+            .map_err(status)?;
         // Offsets count within one epoch: paging back from another one's would give what was not asked for.
         let other_epoch = position.is_some_and(|position| position.epoch != history.top.epoch);
         if other_epoch || !history.complete {
@@ -62,7 +75,11 @@ impl ChannelService for Service {
             return Err(refused(ErrorCode::PositionUnavailable, message));
         }
         Ok(Response::new(v1::ReadHistoryResponse {
-            publications: history.publications.iter().map(|p| encode::publication(p)).collect(),
+            publications: history
+                .publications
+                .iter()
+                .map(|p| encode::publication(p))
+                .collect(),
             position: Some(encode::position(history.top)),
         }))
     }
@@ -97,10 +114,15 @@ impl ChannelService for Service {
             0 => PAGE_CHANNELS_MAX,
             size => PAGE_CHANNELS_MAX.min(size as usize),
         };
-        let (channels, next) = self.visible_channels(&caller, pattern, after, limit).await.map_err(status)?;
+        let (channels, next) = self
+            .visible_channels(&caller, pattern, after, limit)
+            .await
+            .map_err(status)?;
         Ok(Response::new(v1::ListChannelsResponse {
             channels: channels.iter().map(channel).collect(),
-            next_page_token: next.map(|next| page::token(&query, next.as_str())).unwrap_or_default(),
+            next_page_token: next
+                .map(|next| page::token(&query, next.as_str()))
+                .unwrap_or_default(),
         }))
     }
 }
@@ -129,7 +151,10 @@ impl Service {
         };
         let mut found = Vec::new();
         for _ in 0..SEARCHED_PAGES_MAX {
-            let listing = self.node.list_channels(search.clone(), after.clone(), PAGE_CHANNELS_MAX).await?;
+            let listing = self
+                .node
+                .list_channels(search.clone(), after.clone(), PAGE_CHANNELS_MAX)
+                .await?;
             for summary in listing.channels {
                 if found.len() == limit {
                     // The rest of this node page is looked at again by the next call.
@@ -159,9 +184,13 @@ impl Watch for ChannelWatch {
 
 fn update(update: ChannelUpdate) -> v1::SubscribeResponse {
     let push = match update {
-        ChannelUpdate::Subscribed { position, recovered } => {
-            Push::Subscribed(v1::Subscribed { position: Some(encode::position(position)), recovered })
-        }
+        ChannelUpdate::Subscribed {
+            position,
+            recovered,
+        } => Push::Subscribed(v1::Subscribed {
+            position: Some(encode::position(position)),
+            recovered,
+        }),
         ChannelUpdate::Message(publication) => Push::Message(encode::publication(&publication)),
         ChannelUpdate::Gap { position, reason } => Push::Gap(encode::gap(position, reason)),
     };

@@ -73,6 +73,8 @@ pub struct ApiTls {
 
 impl fmt::Debug for ApiTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ApiTls").field("mtls", &self.client_authority.is_some()).finish_non_exhaustive()
+        f.debug_struct("ApiTls")
+            .field("mtls", &self.client_authority.is_some())
+            .finish_non_exhaustive()
     }
 }

@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use switchboard_core::{
-    ChannelName, ChannelPattern, ClientError, Close, CloseCode, Epoch, ErrorCode, Payload, Position, SessionId, Start,
-    UserId,
+    ChannelName, ChannelPattern, ClientError, Close, CloseCode, Epoch, ErrorCode, Payload,
+    Position, SessionId, Start, UserId,
 };
 use switchboard_node::{Publish, Target, check_json};
 use switchboard_proto::api::v1;
@@ -37,11 +37,16 @@ pub(crate) fn pattern(field: &str, text: &str) -> Result<ChannelPattern, ClientE
 }
 
 pub(crate) fn epoch(text: &str) -> Result<Epoch, ClientError> {
-    Epoch::parse(text).ok_or_else(|| bad_request("`epoch` is none that a hub has made: give back what the hub said"))
+    Epoch::parse(text).ok_or_else(|| {
+        bad_request("`epoch` is none that a hub has made: give back what the hub said")
+    })
 }
 
 pub(crate) fn position(position: &v1::Position) -> Result<Position, ClientError> {
-    Ok(Position { epoch: epoch(&position.epoch)?, offset: position.offset })
+    Ok(Position {
+        epoch: epoch(&position.epoch)?,
+        offset: position.offset,
+    })
 }
 
 pub(crate) fn session(text: &str) -> Result<SessionId, ClientError> {
@@ -51,9 +56,9 @@ pub(crate) fn session(text: &str) -> Result<SessionId, ClientError> {
 pub(crate) fn user(text: &str) -> Result<UserId, ClientError> {
     match text.len() {
         0 => Err(bad_request("`user` is missing")),
-        length if length > USER_BYTES_MAX => {
-            Err(bad_request(format!("`user` is longer than {USER_BYTES_MAX} bytes")))
-        }
+        length if length > USER_BYTES_MAX => Err(bad_request(format!(
+            "`user` is longer than {USER_BYTES_MAX} bytes"
+        ))),
         _ => Ok(UserId::from(text)),
     }
 }
@@ -82,23 +87,40 @@ pub(crate) fn publish(item: v1::PublishItem, channel: ChannelName) -> Result<Pub
         None => return Err(no_payload()),
     };
     if item.id.len() > PUBLICATION_ID_BYTES_MAX {
-        return Err(bad_request(format!("`id` is longer than {PUBLICATION_ID_BYTES_MAX} bytes")));
+        return Err(bad_request(format!(
+            "`id` is longer than {PUBLICATION_ID_BYTES_MAX} bytes"
+        )));
     }
     if item.tags.len() > TAGS_MAX {
         return Err(bad_request(format!("more than {TAGS_MAX} `tags`")));
     }
-    if item.tags.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > TAGS_BYTES_MAX {
-        return Err(bad_request(format!("`tags` have more than {TAGS_BYTES_MAX} bytes")));
+    if item
+        .tags
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum::<usize>()
+        > TAGS_BYTES_MAX
+    {
+        return Err(bad_request(format!(
+            "`tags` have more than {TAGS_BYTES_MAX} bytes"
+        )));
     }
     let exclude = match item.exclude_session.as_str() {
         "" => None,
-        text => Some(SessionId::parse(text).ok_or_else(|| bad_request("`exclude_session` is no session id"))?),
+        text => Some(
+            SessionId::parse(text)
+                .ok_or_else(|| bad_request("`exclude_session` is no session id"))?,
+        ),
     };
     Ok(Publish {
         channel,
         payload,
         id: (!item.id.is_empty()).then(|| item.id.into_boxed_str()),
-        tags: item.tags.into_iter().map(|(name, value)| (name.into_boxed_str(), value.into_boxed_str())).collect(),
+        tags: item
+            .tags
+            .into_iter()
+            .map(|(name, value)| (name.into_boxed_str(), value.into_boxed_str()))
+            .collect(),
         exclude,
         expected_position: item.expected_position.as_ref().map(position).transpose()?,
         skip_history: item.skip_history,
@@ -114,7 +136,11 @@ pub(crate) fn message(payload: Option<v1::send_request::Payload>) -> Result<Payl
 }
 
 /// How a session is to be closed. Whether the client comes back hangs on the code alone, so code and `reconnect` must agree.
-pub(crate) fn close(code: Option<u32>, reason: &str, reconnect: bool) -> Result<Close, ClientError> {
+pub(crate) fn close(
+    code: Option<u32>,
+    reason: &str,
+    reconnect: bool,
+) -> Result<Close, ClientError> {
     let code = match code {
         None if reconnect => CloseCode::TRY_LATER,
         None => CloseCode::DISCONNECTED,
@@ -131,13 +157,17 @@ pub(crate) fn close(code: Option<u32>, reason: &str, reconnect: bool) -> Result<
 
 pub(crate) fn reason(text: &str) -> Result<&str, ClientError> {
     if text.len() > REASON_BYTES_MAX {
-        return Err(bad_request(format!("`reason` is longer than {REASON_BYTES_MAX} bytes")));
+        return Err(bad_request(format!(
+            "`reason` is longer than {REASON_BYTES_MAX} bytes"
+        )));
     }
     Ok(text)
 }
 
 fn json(bytes: &Bytes) -> Result<Payload, ClientError> {
-    check_json(bytes).map(Payload::Json).map_err(|error| bad_request(format!("`json`: {error}")))
+    check_json(bytes)
+        .map(Payload::Json)
+        .map_err(|error| bad_request(format!("`json`: {error}")))
 }
 
 fn no_payload() -> ClientError {
@@ -150,7 +180,9 @@ mod tests {
 
     fn item() -> v1::PublishItem {
         v1::PublishItem {
-            payload: Some(v1::publish_item::Payload::Json(Bytes::from_static(b" {\"a\":\n1} "))),
+            payload: Some(v1::publish_item::Payload::Json(Bytes::from_static(
+                b" {\"a\":\n1} ",
+            ))),
             ..v1::PublishItem::default()
         }
     }
@@ -162,8 +194,14 @@ mod tests {
     #[test]
     fn json_comes_out_on_one_line() {
         let publish = decode(item()).unwrap();
-        assert_eq!(publish.payload, Payload::Json(Bytes::from_static(b"{\"a\": 1}")));
-        assert_eq!((publish.id, publish.exclude, publish.expected_position), (None, None, None));
+        assert_eq!(
+            publish.payload,
+            Payload::Json(Bytes::from_static(b"{\"a\": 1}"))
+        );
+        assert_eq!(
+            (publish.id, publish.exclude, publish.expected_position),
+            (None, None, None)
+        );
     }
 
     #[test]
@@ -173,20 +211,45 @@ mod tests {
             change(&mut item);
             let error = decode(item).unwrap_err();
             assert_eq!(error.code, ErrorCode::BadRequest);
-            assert!(error.message.contains(field), "{} should name {field}", error.message);
+            assert!(
+                error.message.contains(field),
+                "{} should name {field}",
+                error.message
+            );
         };
         check(&|item| item.payload = None, "payload");
-        check(&|item| item.payload = Some(v1::publish_item::Payload::Json(Bytes::from_static(b"{"))), "`json`");
-        check(&|item| item.id = "x".repeat(256), "`id`");
-        check(&|item| item.exclude_session = "me".to_owned(), "`exclude_session`");
         check(
-            &|item| item.expected_position = Some(v1::Position { epoch: "-".to_owned(), offset: 1 }),
+            &|item| item.payload = Some(v1::publish_item::Payload::Json(Bytes::from_static(b"{"))),
+            "`json`",
+        );
+        check(&|item| item.id = "x".repeat(256), "`id`");
+        check(
+            &|item| item.exclude_session = "me".to_owned(),
+            "`exclude_session`",
+        );
+        check(
+            &|item| {
+                item.expected_position = Some(v1::Position {
+                    epoch: "-".to_owned(),
+                    offset: 1,
+                })
+            },
             "`epoch`",
         );
-        check(&|item| item.tags = (0..33).map(|n| (n.to_string(), String::new())).collect(), "`tags`");
-        check(&|item| item.tags = [("a".to_owned(), "x".repeat(4096))].into(), "`tags`");
+        check(
+            &|item| item.tags = (0..33).map(|n| (n.to_string(), String::new())).collect(),
+            "`tags`",
+        );
+        check(
+            &|item| item.tags = [("a".to_owned(), "x".repeat(4096))].into(),
+            "`tags`",
+        );
         for bad in ["", "a b", "a::b", "chat:*"] {
-            assert_eq!(channel(bad).unwrap_err().code, ErrorCode::BadRequest, "{bad:?}");
+            assert_eq!(
+                channel(bad).unwrap_err().code,
+                ErrorCode::BadRequest,
+                "{bad:?}"
+            );
         }
     }
 
@@ -197,7 +260,13 @@ mod tests {
         assert!(code(None, true).unwrap().reconnect());
         assert_eq!(code(Some(4250), false), Ok(CloseCode(4250)));
         assert_eq!(code(Some(4010), true), Ok(CloseCode(4010)));
-        for (bad, reconnect) in [(4250, true), (4010, false), (1000, false), (4300, false), (70_000, false)] {
+        for (bad, reconnect) in [
+            (4250, true),
+            (4010, false),
+            (1000, false),
+            (4300, false),
+            (70_000, false),
+        ] {
             assert!(code(Some(bad), reconnect).is_err(), "{bad}");
         }
         assert!(close(None, &"x".repeat(124), false).is_err());

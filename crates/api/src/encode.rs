@@ -10,7 +10,10 @@ pub(crate) fn time_ms(time_ms: u64) -> i64 {
 }
 
 pub(crate) fn position(position: Position) -> v1::Position {
-    v1::Position { epoch: position.epoch.to_string(), offset: position.offset }
+    v1::Position {
+        epoch: position.epoch.to_string(),
+        offset: position.offset,
+    }
 }
 
 pub(crate) fn publication(publication: &Publication) -> v1::Publication {
@@ -29,7 +32,11 @@ pub(crate) fn publication(publication: &Publication) -> v1::Publication {
         id: publication.id.as_deref().unwrap_or_default().to_owned(),
         sender,
         time_ms: time_ms(publication.time_ms),
-        tags: publication.tags.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+        tags: publication
+            .tags
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect(),
     }
 }
 
@@ -43,7 +50,10 @@ pub(crate) fn member(member: &Member) -> v1::Member {
 }
 
 /// A session with those of its channels that `shown` lets through.
-pub(crate) fn session(session: &SessionInfo, shown: impl Fn(&switchboard_core::ChannelName) -> bool) -> v1::Session {
+pub(crate) fn session(
+    session: &SessionInfo,
+    shown: impl Fn(&switchboard_core::ChannelName) -> bool,
+) -> v1::Session {
     let transport = match session.transport {
         Transport::WebSocket => v1::Transport::Websocket,
         Transport::Sse => v1::Transport::Sse,
@@ -55,7 +65,12 @@ pub(crate) fn session(session: &SessionInfo, shown: impl Fn(&switchboard_core::C
         node: session.session.node.to_string(),
         transport: transport.into(),
         connected_ms: time_ms(session.connected_ms),
-        channels: session.channels.iter().filter(|c| shown(c)).map(|c| c.as_str().to_owned()).collect(),
+        channels: session
+            .channels
+            .iter()
+            .filter(|c| shown(c))
+            .map(|c| c.as_str().to_owned())
+            .collect(),
     }
 }
 
@@ -66,5 +81,8 @@ pub(crate) fn gap(at: Position, reason: GapReason) -> v1::Gap {
         GapReason::SlowConsumer => v1::GapReason::SlowConsumer,
         GapReason::Interrupted => v1::GapReason::Interrupted,
     };
-    v1::Gap { position: Some(position(at)), reason: reason.into() }
+    v1::Gap {
+        position: Some(position(at)),
+        reason: reason.into(),
+    }
 }

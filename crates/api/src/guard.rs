@@ -40,7 +40,11 @@ struct Gate {
 impl GuardLayer {
     /// Lets `calls_max` calls in at a time; a call whose caller names no deadline has `call_timeout` until its response begins.
     pub(crate) fn new(keys: ApiKeys, calls_max: usize, call_timeout: Duration) -> Self {
-        Self(Arc::new(Gate { keys, calls: Arc::new(Semaphore::new(calls_max)), call_timeout }))
+        Self(Arc::new(Gate {
+            keys,
+            calls: Arc::new(Semaphore::new(calls_max)),
+            call_timeout,
+        }))
     }
 }
 
@@ -48,7 +52,10 @@ impl<S> Layer<S> for GuardLayer {
     type Service = Guard<S>;
 
     fn layer(&self, inner: S) -> Guard<S> {
-        Guard { inner, gate: Arc::clone(&self.0) }
+        Guard {
+            inner,
+            gate: Arc::clone(&self.0),
+        }
     }
 }
 
@@ -73,7 +80,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        if OPEN_PREFIXES.iter().any(|prefix| request.uri().path().starts_with(prefix)) {
+        if OPEN_PREFIXES
+            .iter()
+            .any(|prefix| request.uri().path().starts_with(prefix))
+        {
             return Box::pin(self.inner.call(request));
         }
         let mut record = Record::start(&request);
@@ -91,7 +101,9 @@ where
             }
         };
         // Made before the call is: it ends no later than the framework's own timer, which knows no details.
-        let mut sleep = Box::pin(tokio::time::sleep(deadline.unwrap_or(self.gate.call_timeout)));
+        let mut sleep = Box::pin(tokio::time::sleep(
+            deadline.unwrap_or(self.gate.call_timeout),
+        ));
         let responding = self.inner.call(request);
         Box::pin(async move {
             let Ok(mut response) = tokio::select! {
@@ -102,29 +114,47 @@ where
             record.code = explain(response.headers_mut());
             // From here on only the caller's own deadline counts: a stream may last as long as it likes.
             let deadline = deadline.map(|_| sleep);
-            Ok(response.map(|body| Body::new(Guarded { body: Some(body), deadline, record, _permit: permit })))
+            Ok(response.map(|body| {
+                Body::new(Guarded {
+                    body: Some(body),
+                    deadline,
+                    record,
+                    _permit: permit,
+                })
+            }))
         })
     }
 }
 
 impl Gate {
-    fn admit(&self, request: &mut Request<Body>, record: &mut Record) -> Result<OwnedSemaphorePermit, ClientError> {
+    fn admit(
+        &self,
+        request: &mut Request<Body>,
+        record: &mut Record,
+    ) -> Result<OwnedSemaphorePermit, ClientError> {
         let caller = access::authenticate(&self.keys, request.headers())?;
         record.caller = Some(Arc::clone(&caller));
         access::remember(request.extensions_mut(), caller);
         Arc::clone(&self.calls).try_acquire_owned().map_err(|_| {
-            ClientError::new(ErrorCode::Unavailable, "too many calls at a time").retry_after(Duration::from_secs(1))
+            ClientError::new(ErrorCode::Unavailable, "too many calls at a time")
+                .retry_after(Duration::from_secs(1))
         })
     }
 }
 
 fn timeout() -> Status {
-    refused(ErrorCode::Timeout, "the deadline has passed: whether it was done is unknown")
+    refused(
+        ErrorCode::Timeout,
+        "the deadline has passed: whether it was done is unknown",
+    )
 }
 
 /// Reads a `grpc-timeout`: at most eight digits and a unit (gRPC over HTTP/2, Requests).
 fn grpc_timeout(value: &HeaderValue) -> Option<Duration> {
-    let (number, unit) = value.to_str().ok()?.split_at_checked(value.len().checked_sub(1)?)?;
+    let (number, unit) = value
+        .to_str()
+        .ok()?
+        .split_at_checked(value.len().checked_sub(1)?)?;
     if number.is_empty() || number.len() > 8 || !number.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
@@ -158,8 +188,14 @@ impl http_body::Body for Guarded {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Status>>> {
         let this = &mut *self;
-        let Some(body) = &mut this.body else { return Poll::Ready(None) };
-        if this.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready()) {
+        let Some(body) = &mut this.body else {
+            return Poll::Ready(None);
+        };
+        if this
+            .deadline
+            .as_mut()
+            .is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready())
+        {
             this.body = None;
             this.record.code = Some(Code::DeadlineExceeded);
             let mut trailers = HeaderMap::new();
@@ -178,7 +214,9 @@ impl http_body::Body for Guarded {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(http_body::Body::is_end_stream)
+        self.body
+            .as_ref()
+            .is_none_or(http_body::Body::is_end_stream)
     }
 }
 
@@ -197,7 +235,10 @@ impl Record {
         Self {
             method: request.uri().path().into(),
             caller: None,
-            client: request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr),
+            client: request
+                .extensions()
+                .get::<TcpConnectInfo>()
+                .and_then(TcpConnectInfo::remote_addr),
             started: Instant::now(),
             code: None,
         }
@@ -206,7 +247,10 @@ impl Record {
     fn refuse(mut self, status: &Status) -> Response<Body> {
         self.code = Some(status.code());
         let mut response = Response::new(Body::empty());
-        response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        response.headers_mut().insert(
+            http::header::CONTENT_TYPE,
+            HeaderValue::from_static("application/grpc"),
+        );
         // It fails only for text that is no header, and messages are percent-encoded.
         let _ = status.add_header(response.headers_mut());
         response
@@ -233,7 +277,11 @@ mod tests {
     #[test]
     fn timeouts_are_read_as_the_specification_has_them() {
         let check = |text: &str, expected| {
-            assert_eq!(grpc_timeout(&HeaderValue::from_str(text).unwrap()), expected, "{text}");
+            assert_eq!(
+                grpc_timeout(&HeaderValue::from_str(text).unwrap()),
+                expected,
+                "{text}"
+            );
         };
         check("3H", Some(Duration::from_secs(10_800)));
         check("1M", Some(Duration::from_secs(60)));

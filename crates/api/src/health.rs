@@ -70,7 +70,12 @@ impl Health {
             let works = matches!(check, Ok(Ok(())));
             if reported != Some(works) {
                 reported = Some(works);
-                self.report(if works { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
+                self.report(if works {
+                    ServingStatus::Serving
+                } else {
+                    ServingStatus::NotServing
+                })
+                .await;
             }
         }
         self.drain().await;

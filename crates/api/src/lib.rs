@@ -12,24 +12,24 @@
 //! To add a method: the proto first; then one handler that checks the scope, then the channel, then decodes, calls one
 //! verb of `Node`, encodes. To add a service: the same, a line in [`serve`] and one in [`health`].
 
-pub mod config;
-pub mod serve;
-mod guard;
 mod access;
-pub mod status;
+mod channel;
+pub mod config;
 mod decode;
 mod encode;
-mod page;
-mod service;
-mod publish;
-mod pipeline;
-mod presence;
-mod channel;
-mod session;
-mod token;
-mod node;
+mod guard;
 pub mod health;
 mod incoming;
+mod node;
+mod page;
+mod pipeline;
+mod presence;
+mod publish;
+pub mod serve;
+mod service;
+mod session;
+pub mod status;
+mod token;
 
 pub use config::{ApiBounds, ApiConfig, ApiTls};
 pub use guard::Guard;

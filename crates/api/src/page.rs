@@ -27,7 +27,11 @@ pub(crate) fn place(query: &[&str], token: &str) -> Result<Option<String>, Clien
     if token.is_empty() {
         return Ok(None);
     }
-    let bad = || bad_request("`page_token` is not one of this listing: give back `next_page_token` of the same request");
+    let bad = || {
+        bad_request(
+            "`page_token` is not one of this listing: give back `next_page_token` of the same request",
+        )
+    };
     if token.len() > PAGE_TOKEN_BYTES_MAX {
         return Err(bad());
     }
@@ -36,13 +40,17 @@ pub(crate) fn place(query: &[&str], token: &str) -> Result<Option<String>, Clien
     if u64::from_be_bytes(*print) != fingerprint(query) {
         return Err(bad());
     }
-    String::from_utf8(place.to_vec()).map(Some).map_err(|_| bad())
+    String::from_utf8(place.to_vec())
+        .map(Some)
+        .map_err(|_| bad())
 }
 
 /// FNV-1a, 64 bits: the same on every node and in every version, which the standard library's hash does not promise.
 fn fingerprint(query: &[&str]) -> u64 {
     let bytes = query.iter().flat_map(|part| part.bytes().chain([0xff]));
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]
@@ -52,9 +60,17 @@ mod tests {
     #[test]
     fn a_token_is_good_for_its_own_listing_only() {
         let token = token(&["members", "chat:1"], "here");
-        assert_eq!(place(&["members", "chat:1"], &token).unwrap().as_deref(), Some("here"));
+        assert_eq!(
+            place(&["members", "chat:1"], &token).unwrap().as_deref(),
+            Some("here")
+        );
         assert_eq!(place(&["members", "chat:1"], ""), Ok(None));
-        for other in [&["members", "chat:2"][..], &["sessions", "chat:1"], &["memberschat:1"], &["members"]] {
+        for other in [
+            &["members", "chat:2"][..],
+            &["sessions", "chat:1"],
+            &["memberschat:1"],
+            &["members"],
+        ] {
             assert!(place(other, &token).is_err(), "{other:?}");
         }
         for bad in ["here", "!", "AAAA", &token[1..], &"A".repeat(5000)] {

@@ -94,7 +94,8 @@ impl<S: Stream<Item = Result<Numbered, Status>> + Unpin> Pipeline<S> {
     }
 
     fn has_room(&self) -> bool {
-        self.window.len() < WINDOW_ITEMS_MAX && (self.window_bytes < WINDOW_BYTES_MAX || self.window.is_empty())
+        self.window.len() < WINDOW_ITEMS_MAX
+            && (self.window_bytes < WINDOW_BYTES_MAX || self.window.is_empty())
     }
 
     /// Takes the next item; pending when there is none yet.
@@ -118,7 +119,13 @@ impl<S: Stream<Item = Result<Numbered, Status>> + Unpin> Pipeline<S> {
         Poll::Ready(())
     }
 
-    fn start(&mut self, place: u64, sequence: u64, item: Option<v1::PublishItem>, cx: &mut Context<'_>) {
+    fn start(
+        &mut self,
+        place: u64,
+        sequence: u64,
+        item: Option<v1::PublishItem>,
+        cx: &mut Context<'_>,
+    ) {
         let (bytes, state) = match self.decode(item) {
             Err(error) => (0, SlotState::Done(refused(error))),
             Ok(publish) => {
@@ -133,7 +140,11 @@ impl<S: Stream<Item = Result<Numbered, Status>> + Unpin> Pipeline<S> {
             }
         };
         self.window_bytes += bytes;
-        self.window.push_back(Slot { sequence, bytes, state });
+        self.window.push_back(Slot {
+            sequence,
+            bytes,
+            state,
+        });
     }
 
     fn publish(&mut self, place: u64, publish: Publish, cx: &mut Context<'_>) -> SlotState {
@@ -151,15 +162,23 @@ impl<S: Stream<Item = Result<Numbered, Status>> + Unpin> Pipeline<S> {
     }
 
     /// Notes how an item ended, and starts what waited behind it.
-    fn finish(&mut self, place: u64, outcome: Result<Published, ClientError>, cx: &mut Context<'_>) {
+    fn finish(
+        &mut self,
+        place: u64,
+        outcome: Result<Published, ClientError>,
+        cx: &mut Context<'_>,
+    ) {
         let done = SlotState::Done(result(outcome));
-        let SlotState::Running(channel) = std::mem::replace(&mut self.slot(place).state, done) else {
+        let SlotState::Running(channel) = std::mem::replace(&mut self.slot(place).state, done)
+        else {
             unreachable!("only what runs ends")
         };
         let mut behind = self.busy.remove(&channel).unwrap_or_default();
         while let Some(next) = behind.pop_front() {
             let placeholder = SlotState::Running(channel.clone());
-            let SlotState::Waiting(publish) = std::mem::replace(&mut self.slot(next).state, placeholder) else {
+            let SlotState::Waiting(publish) =
+                std::mem::replace(&mut self.slot(next).state, placeholder)
+            else {
                 unreachable!("only waiting items queue behind a channel")
             };
             let state = self.publish(next, *publish, cx);
@@ -192,13 +211,21 @@ impl<S: Stream<Item = Result<Numbered, Status>> + Unpin> Pipeline<S> {
 
     /// The first of the window, when its fate is known.
     fn answer(&mut self) -> Option<(u64, v1::PublishResult)> {
-        let Slot { sequence, bytes, state } = self.window.pop_front()?;
+        let Slot {
+            sequence,
+            bytes,
+            state,
+        } = self.window.pop_front()?;
         if let SlotState::Done(result) = state {
             self.answered += 1;
             self.window_bytes -= bytes;
             return Some((sequence, result));
         }
-        self.window.push_front(Slot { sequence, bytes, state });
+        self.window.push_front(Slot {
+            sequence,
+            bytes,
+            state,
+        });
         None
     }
 }
@@ -210,7 +237,9 @@ impl<S: Stream<Item = Result<Numbered, Status>> + Unpin> Stream for Pipeline<S> 
         let this = self.get_mut();
         loop {
             while !this.running.is_empty() {
-                let Poll::Ready(Some((place, outcome))) = this.running.poll_next_unpin(cx) else { break };
+                let Poll::Ready(Some((place, outcome))) = this.running.poll_next_unpin(cx) else {
+                    break;
+                };
                 this.finish(place, outcome, cx);
             }
             if let Some(answer) = this.answer() {
@@ -223,7 +252,9 @@ impl<S: Stream<Item = Result<Numbered, Status>> + Unpin> Stream for Pipeline<S> 
                         return Poll::Pending;
                     }
                 }
-                Input::Ended(status) if this.window.is_empty() => return Poll::Ready(status.take().map(Err)),
+                Input::Ended(status) if this.window.is_empty() => {
+                    return Poll::Ready(status.take().map(Err));
+                }
                 Input::Open | Input::Ended(_) => return Poll::Pending,
             }
         }
@@ -235,8 +266,13 @@ fn result(outcome: Result<Published, ClientError>) -> v1::PublishResult {
     match outcome {
         Ok(published) => {
             let position = Some(encode::position(published.position));
-            let published = v1::Published { position, duplicate: published.duplicate };
-            v1::PublishResult { result: Some(v1::publish_result::Result::Published(published)) }
+            let published = v1::Published {
+                position,
+                duplicate: published.duplicate,
+            };
+            v1::PublishResult {
+                result: Some(v1::publish_result::Result::Published(published)),
+            }
         }
         Err(error) => refused(error),
     }
@@ -248,5 +284,7 @@ fn refused(error: ClientError) -> v1::PublishResult {
         message: error.message.into_owned(),
         retryable: error.code.retryable(),
     };
-    v1::PublishResult { result: Some(v1::publish_result::Result::Error(error)) }
+    v1::PublishResult {
+        result: Some(v1::publish_result::Result::Error(error)),
+    }
 }

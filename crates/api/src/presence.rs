@@ -31,14 +31,27 @@ impl PresenceService for Service {
         caller_for(&request, Scope::Read, &channel)?;
         let asked = request.into_inner();
         let query = ["members", channel.as_str()];
-        let after = page::place(&query, &asked.page_token).map_err(status)?.map(String::into_boxed_str);
+        let after = page::place(&query, &asked.page_token)
+            .map_err(status)?
+            .map(String::into_boxed_str);
         let limit = (asked.page_size > 0).then_some(asked.page_size);
-        let found = self.node.list_members(&channel, after, limit).await.map_err(status)?;
+        let found = self
+            .node
+            .list_members(&channel, after, limit)
+            .await
+            .map_err(status)?;
         Ok(Response::new(v1::ListMembersResponse {
-            members: found.members.iter().map(|member| encode::member(member)).collect(),
+            members: found
+                .members
+                .iter()
+                .map(|member| encode::member(member))
+                .collect(),
             count: found.counts.members,
             users: found.counts.users,
-            next_page_token: found.next.map(|next| page::token(&query, &next)).unwrap_or_default(),
+            next_page_token: found
+                .next
+                .map(|next| page::token(&query, &next))
+                .unwrap_or_default(),
         }))
     }
 
@@ -49,7 +62,10 @@ impl PresenceService for Service {
         let caller = caller(&request, Scope::Read)?;
         let names = request.into_inner().channels;
         if names.len() > COUNT_CHANNELS_MAX {
-            let message = format!("{} channels to count: at most {COUNT_CHANNELS_MAX}", names.len());
+            let message = format!(
+                "{} channels to count: at most {COUNT_CHANNELS_MAX}",
+                names.len()
+            );
             return Err(refused(ErrorCode::BadRequest, message));
         }
         let mut channels = Vec::with_capacity(names.len());
@@ -59,12 +75,17 @@ impl PresenceService for Service {
             channels.push(channel);
         }
         let counts = self.node.count_members(&channels).await.map_err(status)?;
-        let counts = names.into_iter().zip(counts).map(|(channel, counts)| v1::MemberCount {
-            channel,
-            members: counts.members,
-            users: counts.users,
-        });
-        Ok(Response::new(v1::CountMembersResponse { counts: counts.collect() }))
+        let counts = names
+            .into_iter()
+            .zip(counts)
+            .map(|(channel, counts)| v1::MemberCount {
+                channel,
+                members: counts.members,
+                users: counts.users,
+            });
+        Ok(Response::new(v1::CountMembersResponse {
+            counts: counts.collect(),
+        }))
     }
 
     async fn watch_presence(
@@ -78,7 +99,11 @@ impl PresenceService for Service {
             Some(at) => Some((decode::epoch(&at.epoch).map_err(status)?, at.sequence)),
             None => None,
         };
-        let watch = self.node.watch_presence(channel, resume).await.map_err(status)?;
+        let watch = self
+            .node
+            .watch_presence(channel, resume)
+            .await
+            .map_err(status)?;
         Ok(Response::new(self.follow(watch, update)))
     }
 
@@ -89,9 +114,14 @@ impl PresenceService for Service {
         let caller = caller(&request, Scope::Read)?;
         let user = decode::user(&request.get_ref().user).map_err(status)?;
         let sessions = self.node.lookup_user(&user).await;
-        let sessions: Vec<_> =
-            sessions.iter().map(|session| encode::session(session, |channel| sees(&caller, channel))).collect();
-        Ok(Response::new(v1::LookupUserResponse { online: !sessions.is_empty(), sessions }))
+        let sessions: Vec<_> = sessions
+            .iter()
+            .map(|session| encode::session(session, |channel| sees(&caller, channel)))
+            .collect();
+        Ok(Response::new(v1::LookupUserResponse {
+            online: !sessions.is_empty(),
+            sessions,
+        }))
     }
 }
 
@@ -105,8 +135,16 @@ impl Watch for PresenceWatch {
 
 fn update(update: PresenceUpdate) -> v1::WatchPresenceResponse {
     let change = match update {
-        PresenceUpdate::Snapshot { members, complete, epoch, sequence } => Change::Snapshot(v1::PresenceSnapshot {
-            members: members.iter().map(|member| encode::member(member)).collect(),
+        PresenceUpdate::Snapshot {
+            members,
+            complete,
+            epoch,
+            sequence,
+        } => Change::Snapshot(v1::PresenceSnapshot {
+            members: members
+                .iter()
+                .map(|member| encode::member(member))
+                .collect(),
             complete,
             sequence,
             epoch: epoch.to_string(),
@@ -120,5 +158,7 @@ fn update(update: PresenceUpdate) -> v1::WatchPresenceResponse {
             }
         }
     };
-    v1::WatchPresenceResponse { change: Some(change) }
+    v1::WatchPresenceResponse {
+        change: Some(change),
+    }
 }

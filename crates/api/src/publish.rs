@@ -17,7 +17,8 @@ use crate::{decode, encode};
 
 #[tonic::async_trait]
 impl PublishService for Service {
-    type PublishStreamStream = Pin<Box<dyn Stream<Item = Result<v1::PublishStreamResponse, Status>> + Send>>;
+    type PublishStreamStream =
+        Pin<Box<dyn Stream<Item = Result<v1::PublishStreamResponse, Status>> + Send>>;
 
     async fn publish(
         &self,
@@ -33,7 +34,10 @@ impl PublishService for Service {
         let publish = decode::publish(item, channel).map_err(status)?;
         let published = self.node.publish(publish).await.map_err(status)?;
         let position = Some(encode::position(published.position));
-        Ok(Response::new(v1::PublishResponse { position, duplicate: published.duplicate }))
+        Ok(Response::new(v1::PublishResponse {
+            position,
+            duplicate: published.duplicate,
+        }))
     }
 
     async fn publish_batch(
@@ -43,7 +47,11 @@ impl PublishService for Service {
         let caller = caller(&request, Scope::Publish)?;
         let items = request.into_inner().items;
         if items.len() > self.batch_items_max {
-            let message = format!("{} items in a batch: at most {}", items.len(), self.batch_items_max);
+            let message = format!(
+                "{} items in a batch: at most {}",
+                items.len(),
+                self.batch_items_max
+            );
             return Err(refused(ErrorCode::BadRequest, message));
         }
         let mut results = Vec::with_capacity(items.len());
@@ -66,9 +74,17 @@ impl PublishService for Service {
             Ok(v1::PublishStreamRequest { sequence, item }) => Ok((sequence, item)),
             Err(status) => Err(explained(status)),
         });
-        let answers = Pipeline::new(items, self.node.clone(), caller, self.closing.clone().cancelled_owned());
+        let answers = Pipeline::new(
+            items,
+            self.node.clone(),
+            caller,
+            self.closing.clone().cancelled_owned(),
+        );
         let answers = answers.map(|answer| {
-            answer.map(|(sequence, result)| v1::PublishStreamResponse { sequence, result: Some(result) })
+            answer.map(|(sequence, result)| v1::PublishStreamResponse {
+                sequence,
+                result: Some(result),
+            })
         });
         Ok(Response::new(Box::pin(answers)))
     }

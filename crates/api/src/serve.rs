@@ -58,7 +58,11 @@ impl Api {
     /// # Panics
     /// When the descriptors that were compiled in are broken.
     pub fn new(node: Node, config: ApiConfig) -> Self {
-        let ApiConfig { keys, issuer, bounds } = config;
+        let ApiConfig {
+            keys,
+            issuer,
+            bounds,
+        } = config;
         let closing = CancellationToken::new();
         let (reporter, health_server) = tonic_health::server::health_reporter();
         let health = Health::new(reporter, closing.clone());
@@ -74,18 +78,41 @@ impl Api {
                 .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
                 .register_encoded_file_descriptor_set(HEALTH_DESCRIPTOR_SET)
         };
-        let routes = Routes::new(PublishServiceServer::new(service.clone()).max_decoding_message_size(max))
-            .add_service(PresenceServiceServer::new(service.clone()).max_decoding_message_size(max))
-            .add_service(ChannelServiceServer::new(service.clone()).max_decoding_message_size(max))
-            .add_service(SessionServiceServer::new(service.clone()).max_decoding_message_size(max))
-            .add_service(TokenServiceServer::new(service.clone()).max_decoding_message_size(max))
-            .add_service(NodeServiceServer::new(service).max_decoding_message_size(max))
-            .add_service(health_server)
-            .add_service(reflection().build_v1().expect("the build made the descriptors"))
-            .add_service(reflection().build_v1alpha().expect("the build made the descriptors"))
-            .prepare();
+        let routes =
+            Routes::new(PublishServiceServer::new(service.clone()).max_decoding_message_size(max))
+                .add_service(
+                    PresenceServiceServer::new(service.clone()).max_decoding_message_size(max),
+                )
+                .add_service(
+                    ChannelServiceServer::new(service.clone()).max_decoding_message_size(max),
+                )
+                .add_service(
+                    SessionServiceServer::new(service.clone()).max_decoding_message_size(max),
+                )
+                .add_service(
+                    TokenServiceServer::new(service.clone()).max_decoding_message_size(max),
+                )
+                .add_service(NodeServiceServer::new(service).max_decoding_message_size(max))
+                .add_service(health_server)
+                .add_service(
+                    reflection()
+                        .build_v1()
+                        .expect("the build made the descriptors"),
+                )
+                .add_service(
+                    reflection()
+                        .build_v1alpha()
+                        .expect("the build made the descriptors"),
+                )
+                .prepare();
         let guard = GuardLayer::new(keys, bounds.calls_max, bounds.call_timeout);
-        Self { node, bounds, routes, guard, health }
+        Self {
+            node,
+            bounds,
+            routes,
+            guard,
+            health,
+        }
     }
 
     /// The services behind their guard, for a server of one's own: HTTP requests in, responses out.
@@ -112,7 +139,13 @@ impl Api {
         tls: Option<ApiTls>,
         shutdown: CancellationToken,
     ) -> Result<(), ServeError> {
-        let Self { node, bounds, routes, guard, health } = self;
+        let Self {
+            node,
+            bounds,
+            routes,
+            guard,
+            health,
+        } = self;
         let mut server = Server::builder()
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -121,10 +154,17 @@ impl Api {
             .http2_keepalive_interval(Some(bounds.ping_interval))
             .http2_keepalive_timeout(Some(bounds.ping_timeout));
         if let Some(tls) = tls {
-            server = server.tls_config(tls_config(&tls, &node)).map_err(ServeError::Tls)?;
+            server = server
+                .tls_config(tls_config(&tls, &node))
+                .map_err(ServeError::Tls)?;
         }
         let broken_off = CancellationToken::new();
-        let connections = incoming(listener, bounds.connections_max, bounds.tcp_user_timeout, broken_off.clone());
+        let connections = incoming(
+            listener,
+            bounds.connections_max,
+            bounds.tcp_user_timeout,
+            broken_off.clone(),
+        );
         let ending = {
             let (shutdown, health) = (shutdown.clone(), health.clone());
             async move {
@@ -132,7 +172,10 @@ impl Api {
                 health.drain().await;
             }
         };
-        let serving = server.layer(guard).add_routes(routes).serve_with_incoming_shutdown(connections, ending);
+        let serving = server
+            .layer(guard)
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(connections, ending);
         let break_off = async {
             health.follow(&node).await;
             shutdown.cancelled().await;

@@ -39,12 +39,22 @@ impl SessionService for Service {
             cut(self.node.lookup_user(&user).await, after, limit)
         };
         Ok(Response::new(v1::ListSessionsResponse {
-            sessions: listing.sessions.iter().map(|session| shown(session, &caller)).collect(),
-            next_page_token: listing.next.map(|next| page::token(&query, &next.to_string())).unwrap_or_default(),
+            sessions: listing
+                .sessions
+                .iter()
+                .map(|session| shown(session, &caller))
+                .collect(),
+            next_page_token: listing
+                .next
+                .map(|next| page::token(&query, &next.to_string()))
+                .unwrap_or_default(),
         }))
     }
 
-    async fn send(&self, request: Request<v1::SendRequest>) -> Result<Response<v1::SendResponse>, Status> {
+    async fn send(
+        &self,
+        request: Request<v1::SendRequest>,
+    ) -> Result<Response<v1::SendResponse>, Status> {
         caller(&request, Scope::Sessions)?;
         let asked = request.into_inner();
         let target = decode::target(asked.target).map_err(status)?;
@@ -75,7 +85,10 @@ impl SessionService for Service {
         let asked = request.into_inner();
         let target = decode::target(asked.target).map_err(status)?;
         let reason = decode::reason(&asked.reason).map_err(status)?;
-        self.node.unsubscribe(target, channel, reason.into(), asked.resubscribe).await.map_err(status)?;
+        self.node
+            .unsubscribe(target, channel, reason.into(), asked.resubscribe)
+            .await
+            .map_err(status)?;
         Ok(Response::new(v1::SessionServiceUnsubscribeResponse {}))
     }
 
@@ -98,7 +111,14 @@ fn shown(session: &SessionInfo, caller: &Caller) -> v1::Session {
 
 /// A page of a user's sessions, which are few: they were all found at once.
 fn cut(mut sessions: Vec<SessionInfo>, after: Option<SessionId>, limit: usize) -> SessionListing {
-    let order = |session: SessionId| (session.node.0, session.shard, session.slot, session.generation);
+    let order = |session: SessionId| {
+        (
+            session.node.0,
+            session.shard,
+            session.slot,
+            session.generation,
+        )
+    };
     sessions.sort_by_key(|found| order(found.session));
     sessions.retain(|found| after.is_none_or(|after| order(found.session) > order(after)));
     let more = sessions.len() > limit;

@@ -35,19 +35,31 @@ pub(crate) fn status(error: ClientError) -> Status {
 }
 
 /// A refusal without a time to retry at.
-pub(crate) fn refused(code: ErrorCode, message: impl Into<std::borrow::Cow<'static, str>>) -> Status {
+pub(crate) fn refused(
+    code: ErrorCode,
+    message: impl Into<std::borrow::Cow<'static, str>>,
+) -> Status {
     status(ClientError::new(code, message))
 }
 
 /// What the caller asked for needs something that this hub has not been given.
 pub(crate) fn not_configured(message: &'static str) -> Status {
-    detailed(Code::FailedPrecondition, ClientError::new(ErrorCode::NotFound, message))
+    detailed(
+        Code::FailedPrecondition,
+        ClientError::new(ErrorCode::NotFound, message),
+    )
 }
 
 /// The end of a stream when the node drains: the caller goes on elsewhere.
 pub(crate) fn draining() -> Status {
     let after = std::time::Duration::from_secs(1);
-    status(ClientError::new(ErrorCode::Unavailable, "this node is draining: go on at another").retry_after(after))
+    status(
+        ClientError::new(
+            ErrorCode::Unavailable,
+            "this node is draining: go on at another",
+        )
+        .retry_after(after),
+    )
 }
 
 /// Gives a status of tonic's own (an unknown method, a message that cannot be decoded) the details that all others have.
@@ -90,7 +102,8 @@ pub(crate) fn explain(headers: &mut HeaderMap) -> Option<Code> {
 }
 
 fn detailed(code: Code, error: ClientError) -> Status {
-    let mut details = ErrorDetails::with_error_info(error.code.as_str(), ERROR_DOMAIN, HashMap::new());
+    let mut details =
+        ErrorDetails::with_error_info(error.code.as_str(), ERROR_DOMAIN, HashMap::new());
     if let Some(after) = error.retry_after {
         details.set_retry_info(Some(after));
     }
@@ -105,13 +118,23 @@ mod tests {
 
     #[test]
     fn a_status_tells_code_reason_and_time_to_retry() {
-        let error = ClientError::new(ErrorCode::RateLimited, "slower").retry_after(Duration::from_millis(1500));
+        let error = ClientError::new(ErrorCode::RateLimited, "slower")
+            .retry_after(Duration::from_millis(1500));
         let status = status(error);
-        assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, "slower"));
+        assert_eq!(
+            (status.code(), status.message()),
+            (Code::ResourceExhausted, "slower")
+        );
         let details = status.get_error_details();
         let info = details.error_info().unwrap();
-        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("rate_limited", "switchboard"));
-        assert_eq!(details.retry_info().unwrap().retry_delay, Some(Duration::from_millis(1500)));
+        assert_eq!(
+            (info.reason.as_str(), info.domain.as_str()),
+            ("rate_limited", "switchboard")
+        );
+        assert_eq!(
+            details.retry_info().unwrap().retry_delay,
+            Some(Duration::from_millis(1500))
+        );
     }
 
     #[test]
@@ -123,9 +146,21 @@ mod tests {
             assert_eq!((status.code(), status.message()), (code, from.message()));
             assert_eq!(status.get_details_error_info().unwrap().reason, reason);
         };
-        check(Status::internal("no protobuf"), Code::InvalidArgument, "bad_request");
-        check(Status::out_of_range("too large"), Code::InvalidArgument, "payload_too_large");
-        check(Status::unimplemented("which?"), Code::Unimplemented, "not_found");
+        check(
+            Status::internal("no protobuf"),
+            Code::InvalidArgument,
+            "bad_request",
+        );
+        check(
+            Status::out_of_range("too large"),
+            Code::InvalidArgument,
+            "payload_too_large",
+        );
+        check(
+            Status::unimplemented("which?"),
+            Code::Unimplemented,
+            "not_found",
+        );
         let mut ours = refused(ErrorCode::Internal, "broken").to_http_headers();
         assert_eq!(explain(&mut ours), Some(Code::Internal));
         assert_eq!(explain(&mut HeaderMap::new()), None);

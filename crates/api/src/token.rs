@@ -73,15 +73,26 @@ fn grants(caller: &Caller, wire: &v1::Grants) -> Result<Grants, ClientError> {
     })
 }
 
-fn patterns(caller: &Caller, field: &str, texts: &[String]) -> Result<Vec<ChannelPattern>, ClientError> {
+fn patterns(
+    caller: &Caller,
+    field: &str,
+    texts: &[String],
+) -> Result<Vec<ChannelPattern>, ClientError> {
     let parse = |text: &String| {
         let pattern = decode::pattern(field, text)?;
-        if covers(caller, &pattern) { Ok(pattern) } else { Err(too_much(caller, field, text)) }
+        if covers(caller, &pattern) {
+            Ok(pattern)
+        } else {
+            Err(too_much(caller, field, text))
+        }
     };
     texts.iter().map(parse).collect()
 }
 
 fn too_much(caller: &Caller, field: &str, text: &str) -> ClientError {
-    let message = format!("API key {:?} has no channel pattern that covers `{text}` of `{field}`", caller.name);
+    let message = format!(
+        "API key {:?} has no channel pattern that covers `{text}` of `{field}`",
+        caller.name
+    );
     ClientError::new(ErrorCode::PermissionDenied, message)
 }

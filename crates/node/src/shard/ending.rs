@@ -7,7 +7,7 @@ use switchboard_engine::Leaving;
 
 use crate::metrics::{CloseLabel, TransportLabel};
 use crate::opening::Transport;
-use crate::shard::{Local, Shard};
+use crate::shard::Shard;
 
 /// How long a client has to take the close before the connection is cut.
 const CLOSING_MS: u64 = 3000;
@@ -46,9 +46,9 @@ impl Shard {
         let Some((place, session)) = self.slots.both(slot) else { return };
         place.direct = false;
         if session.outbox.is_none()
-            && let Some(socket) = &place.socket
+            && let Some(stream) = &place.stream
         {
-            let _ = socket.shutdown(Shutdown::Write);
+            stream.shutdown(Shutdown::Write);
         }
         self.look_at(slot, deadline);
     }
@@ -65,6 +65,9 @@ impl Shard {
     pub(super) fn end(&mut self, slot: u32, went: Went) {
         let Some(session) = self.slots.get_mut(slot).filter(|session| !session.ended) else { return };
         session.ended = true;
+        if let Some(drained) = session.drained.take() {
+            drained.notify_waiters();
+        }
         let (transport, user, id) = (session.transport, session.identity.user.clone(), session.id);
         let channels: Vec<u32> = session.subscriptions.iter().map(|s| s.channel).collect();
         for at in channels {
@@ -105,20 +108,12 @@ impl Shard {
         if let Some(outbox) = self.slots.get(slot).and_then(|session| session.outbox.as_ref()) {
             self.shared.metrics.outbox_bytes.dec_by(outbox.bytes() as i64);
         }
-        if let Some(session) = self.slots.remove(slot)
-            && let Some(drained) = &session.drained
-        {
+        let Some(session) = self.slots.remove(slot) else { return };
+        if let Some(drained) = &session.drained {
             drained.notify_waiters();
         }
-    }
-}
-
-/// One of the tasks that held a session's readiness has ended. The last one frees the slot.
-pub(super) fn task_ended(local: &Local, slot: u32) {
-    let mut shard = local.borrow_mut();
-    let Some(session) = shard.slots.get_mut(slot) else { return };
-    session.tasks -= 1;
-    if session.tasks == 0 {
-        shard.free(slot);
+        if let Some(flush) = &session.flush {
+            flush.abort();
+        }
     }
 }

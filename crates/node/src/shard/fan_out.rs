@@ -16,7 +16,6 @@ use crate::shard::channels::{Item, Refill, Run, position};
 use crate::shard::mail::Delivery;
 use crate::shard::session::State;
 use crate::shard::slots::{NONE, SENT};
-use crate::shard::write::SEND_FLAGS;
 use crate::shard::{Shard, refill};
 
 /// Deliveries of one channel on their way to its live subscribers.
@@ -237,8 +236,8 @@ impl Shard {
             }
             let bytes = job.frames.bytes(place.wire, &job.items);
             place.sent = SENT;
-            let Some(socket) = &place.socket else { continue };
-            match socket.send_with_flags(bytes, SEND_FLAGS) {
+            let Some(stream) = &place.stream else { continue };
+            match stream.send(bytes) {
                 Ok(written) if written == bytes.len() => {}
                 Ok(written) => self.work.trouble.push((slot, Trouble::Blocked(written))),
                 Err(error) if would_block(&error) => self.work.trouble.push((slot, Trouble::Blocked(0))),

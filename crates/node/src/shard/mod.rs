@@ -12,7 +12,7 @@ pub(crate) mod mail;
 pub(crate) mod slots;
 pub(crate) mod session;
 pub(crate) mod channels;
-pub(crate) mod readiness;
+pub(crate) mod stream;
 mod fan_out;
 mod pending;
 mod write;

@@ -1,7 +1,6 @@
 //! How sessions come to be: from an adopted socket, or from a first poll.
 
 use std::cell::Cell;
-use std::rc::Rc;
 
 use bytes::Bytes;
 use switchboard_core::outbox::Outbox;
@@ -19,7 +18,8 @@ use crate::shard::mail::Adopt;
 use crate::shard::poll::PollRefused;
 use crate::shard::session::{Session, Timers};
 use crate::shard::socket::{self, Begin};
-use crate::shard::{Shard, command, readiness};
+use crate::shard::stream::Stream;
+use crate::shard::{Shard, command};
 
 /// Fragments of one message that a client may send.
 const FRAGMENTS_MAX: u32 = 1024;
@@ -28,9 +28,8 @@ impl Shard {
     /// Makes a session of an accepted connection and starts its task.
     pub(super) fn adopt(&mut self, adopt: Adopt) {
         let Adopt { opening, admission, socket, leftover } = adopt;
-        let registered = socket.set_nonblocking(true).and_then(|()| readiness::register(&socket));
-        let readiness = match registered {
-            Ok(readiness) => Rc::new(readiness),
+        let stream = match Stream::register(socket) {
+            Ok(stream) => stream,
             Err(error) => {
                 // Dropping the socket tells the client all that can be told.
                 tracing::warn!(%error, "connection could not be adopted");
@@ -39,15 +38,11 @@ impl Shard {
         };
         let Some(local) = self.me.upgrade() else { return };
         let (wire, begin) = (opening.wire, begin(&opening));
-        let (slot, generation) = self.make(opening, admission, Some(socket), wire);
-        if let Some(session) = self.slots.get_mut(slot) {
-            session.readiness = Some(Rc::clone(&readiness));
-            session.tasks = 1;
-        }
+        let (slot, generation) = self.make(opening, admission, Some(stream), wire);
         self.update_direct(slot);
         self.greet(slot);
         self.say_open(slot);
-        tokio::task::spawn_local(socket::serve(local, slot, generation, readiness, begin, leftover));
+        tokio::task::spawn_local(socket::serve(local, slot, generation, begin, leftover));
     }
 
     /// Makes a poll session; its first frames wait for the first poll.
@@ -91,7 +86,7 @@ impl Shard {
         &mut self,
         opening: Opening,
         admission: Admission,
-        socket: Option<socket2::Socket>,
+        stream: Option<Stream>,
         wire: Wire,
     ) -> (u32, u32) {
         let limits = &self.shared.limits;
@@ -126,7 +121,7 @@ impl Shard {
         let user = opening.identity.user.clone();
         let (node, shard) = (self.shared.id, self.index);
         let transport = opening.transport;
-        let (slot, generation) = self.slots.insert(socket, wire, |slot, generation| {
+        let (slot, generation) = self.slots.insert(stream, wire, |slot, generation| {
             Box::new(Session {
                 id: switchboard_core::SessionId { node, shard, slot, generation },
                 secret,
@@ -138,8 +133,7 @@ impl Shard {
                 outbox: None,
                 drained: None,
                 decoder,
-                readiness: None,
-                tasks: 0,
+                flush: None,
                 busy: false,
                 ended: false,
                 closing_ms: None,

@@ -11,12 +11,12 @@ use switchboard_core::sync::CatchUp;
 use switchboard_core::{Identity, Position, SessionId};
 use switchboard_protocol::websocket::decode::Decoder;
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
 use crate::admission::Admission;
 use crate::opening::Transport;
 use crate::shard::channels::Item;
 use crate::shard::poll::Parked;
-use crate::shard::readiness::Readiness;
 
 /// A client's logical place on this node.
 pub(crate) struct Session {
@@ -35,10 +35,8 @@ pub(crate) struct Session {
     pub(crate) drained: Option<Rc<Notify>>,
     /// WebSocket only.
     pub(crate) decoder: Option<Box<Decoder>>,
-    /// Sockets only. Shared by the tasks that read and flush.
-    pub(crate) readiness: Option<Rc<Readiness>>,
-    /// Tasks that hold the readiness: the slot is freed when the last has ended.
-    pub(crate) tasks: u8,
+    /// The task that empties the outbox of a socket.
+    pub(crate) flush: Option<AbortHandle>,
     /// A command is being worked on: input waits, so silence proves nothing.
     pub(crate) busy: bool,
     /// Subscriptions, presence and gauges have been seen to; what is left is the socket.

@@ -1,7 +1,7 @@
 //! The task of a session that has a socket: opens it, then reads from it for as long as it lives.
 
-use std::io::Read;
-use std::rc::Rc;
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,9 +14,8 @@ use switchboard_protocol::wire::Format;
 use switchboard_protocol::{json, protobuf, sse};
 
 use crate::opening::Transport;
-use crate::shard::ending::{self, Went};
+use crate::shard::ending::Went;
 use crate::shard::fan_out::would_block;
-use crate::shard::readiness::Readiness;
 use crate::shard::subscribe::{Told, Wish, subscribe};
 use crate::shard::{Local, Shard, command};
 
@@ -42,7 +41,6 @@ pub(super) async fn serve(
     local: Local,
     slot: u32,
     generation: u32,
-    readiness: Rc<Readiness>,
     begin: Begin,
     leftover: Bytes,
 ) {
@@ -50,15 +48,11 @@ pub(super) async fn serve(
     let went = Box::pin(first_input(&local, slot, generation, leftover)).await;
     let went = match went {
         Some(went) => went,
-        None => read_loop(&local, slot, generation, &readiness).await,
+        None => read_loop(&local, slot, generation).await,
     };
-    // Before the descriptor is closed, or its number may be another's.
-    local.borrow_mut().gone(slot, went);
-    if let Some(session) = local.borrow_mut().slots.get_mut(slot) {
-        session.readiness = None;
-    }
-    drop(readiness);
-    ending::task_ended(&local, slot);
+    let mut shard = local.borrow_mut();
+    shard.gone(slot, went);
+    shard.free(slot);
 }
 
 /// Subscribes a new session to the channels it names, and to those its cursor remembers.
@@ -104,15 +98,16 @@ async fn first_input(local: &Local, slot: u32, generation: u32, leftover: Bytes)
     take(local, slot, generation, input).await.err()
 }
 
-async fn read_loop(local: &Local, slot: u32, generation: u32, readiness: &Readiness) -> Went {
+async fn read_loop(local: &Local, slot: u32, generation: u32) -> Went {
     loop {
-        let Ok(mut guard) = readiness.readable().await else { return Went::Abrupt };
-        let input = local.borrow_mut().read(slot, generation);
-        if matches!(input, Input::Blocked) {
-            guard.clear_ready();
-            continue;
+        let readable = poll_fn(|context| match &local.borrow().slots.hot[slot as usize].stream {
+            Some(stream) => stream.poll_read_ready(context),
+            None => Poll::Ready(Ok(())),
+        });
+        if readable.await.is_err() {
+            return Went::Abrupt;
         }
-        drop(guard);
+        let input = local.borrow_mut().read(slot, generation);
         if let Err(went) = take(local, slot, generation, input).await {
             return went;
         }
@@ -147,9 +142,9 @@ impl Shard {
         if self.slots.find(slot, generation).is_none() {
             return Input::Over(Went::Abrupt);
         }
-        let Some(mut socket) = self.slots.hot[slot as usize].socket.as_ref() else { return Input::Over(Went::Abrupt) };
+        let Some(stream) = &self.slots.hot[slot as usize].stream else { return Input::Over(Went::Abrupt) };
         let mut scratch = std::mem::take(&mut self.scratch);
-        let input = match socket.read(&mut scratch) {
+        let input = match stream.try_read(&mut scratch) {
             Ok(0) => Input::Over(Went::Abrupt),
             Ok(len) => self.take_input(slot, generation, &mut scratch[..len]),
             Err(error) if would_block(&error) => Input::Blocked,

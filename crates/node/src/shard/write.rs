@@ -1,6 +1,7 @@
 //! Writing to one session: at once if its socket takes it, into its outbox otherwise.
 
 use std::io::IoSlice;
+use std::net::Shutdown;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -19,9 +20,6 @@ use crate::shard::mail::Delivery;
 use crate::shard::session::State;
 use crate::shard::slots::{NONE, SENT};
 use crate::shard::{Local, Shard, flush};
-
-/// Never wait, and no signal when the peer has gone.
-pub(super) const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 
 /// Slices of one vectored send: enough that the call costs more than its bookkeeping.
 const SLICES: usize = 64;
@@ -104,8 +102,8 @@ impl Shard {
             self.enqueue(slot, bytes, droppable);
             return;
         }
-        let Some(socket) = &place.socket else { return };
-        match socket.send_with_flags(&bytes, SEND_FLAGS) {
+        let Some(stream) = &place.stream else { return };
+        match stream.send(&bytes) {
             Ok(written) if written == bytes.len() => {}
             Ok(written) => self.block_midway(slot, bytes, written),
             Err(error) if would_block(&error) => {
@@ -195,7 +193,7 @@ impl Shard {
         loop {
             self.announce_gaps(slot);
             let Some((place, session)) = self.slots.both(slot) else { return true };
-            let (Some(socket), Some(outbox)) = (&place.socket, &mut session.outbox) else { return true };
+            let (Some(stream), Some(outbox)) = (&place.stream, &mut session.outbox) else { return true };
             if outbox.is_empty() {
                 self.outbox_is_empty(slot);
                 return true;
@@ -206,7 +204,7 @@ impl Shard {
                 *slice = IoSlice::new(chunk);
                 count += 1;
             }
-            match socket.send_vectored_with_flags(&slices[..count], SEND_FLAGS) {
+            match stream.try_write_vectored(&slices[..count]) {
                 Ok(written) => self.with_outbox(slot, |outbox| {
                     outbox.advance(written);
                     Ok(())
@@ -223,13 +221,14 @@ impl Shard {
     fn outbox_is_empty(&mut self, slot: u32) {
         let Some((place, session)) = self.slots.both(slot) else { return };
         session.outbox = None;
+        session.flush = None;
         if let Some(drained) = session.drained.take() {
             drained.notify_waiters();
         }
         if session.closing_ms.is_some() {
             // The close was the last thing in it.
-            if let Some(socket) = &place.socket {
-                let _ = socket.shutdown(std::net::Shutdown::Write);
+            if let Some(stream) = &place.stream {
+                stream.shutdown(Shutdown::Write);
             }
             return;
         }
@@ -248,7 +247,7 @@ impl Shard {
                 (false, true) => Wire::SseRawBare,
             };
         }
-        place.direct = place.socket.is_some()
+        place.direct = place.stream.is_some()
             && session.outbox.is_none()
             && session.closing_ms.is_none()
             && !session.ended
@@ -274,10 +273,10 @@ impl Shard {
             }
             let more = list.next().is_some();
             drop(list);
-            let Some(socket) = &place.socket else { return };
+            let Some(stream) = &place.stream else { return };
             let result = match count {
-                1 => socket.send_with_flags(&slices[0], SEND_FLAGS),
-                _ => socket.send_vectored_with_flags(&slices[..count], SEND_FLAGS),
+                1 => stream.send(&slices[0]),
+                _ => stream.send_vectored(&slices[..count]),
             };
             let written = match result {
                 Ok(written) => written,
@@ -319,8 +318,8 @@ impl Shard {
     pub(super) fn break_off(&mut self, slot: u32) {
         let place = &mut self.slots.hot[slot as usize];
         place.direct = false;
-        if let Some(socket) = &place.socket {
-            let _ = socket.shutdown(std::net::Shutdown::Both);
+        if let Some(stream) = &place.stream {
+            stream.shutdown(Shutdown::Both);
         }
     }
 }

@@ -1,0 +1,12 @@
+//! The control API as a service sees it: a real server on a free port, a real node, the memory engine, tonic's client.
+
+mod access;
+mod fixture;
+mod lifecycle;
+mod listing;
+mod publish;
+mod stalling;
+mod stream;
+mod tls;
+mod tokens;
+mod watch;

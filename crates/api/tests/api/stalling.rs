@@ -1,0 +1,135 @@
+//! An engine whose publications to `doc:` channels wait until they are let go: so that tests see what waits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use switchboard_core::{ChannelName, ChannelPattern, SessionId};
+use switchboard_engine::{
+    ChannelPage, Counts, Engine, EngineError, History, JoinRequest, Leaving, MemberPage,
+    MemberQuery, PublishRequest, Published, Read,
+};
+use tokio::sync::{Semaphore, watch};
+
+/// The engine and the strings it is led by.
+pub(crate) struct Stalling {
+    engine: Arc<dyn Engine>,
+    /// Each permit lets one publication go.
+    pub(crate) gate: Semaphore,
+    /// How many wait.
+    pub(crate) waiting: watch::Sender<usize>,
+    /// The most that have ever waited at a time.
+    pub(crate) waiting_max: AtomicUsize,
+}
+
+struct Waits<'a>(&'a Stalling);
+
+impl<'a> Waits<'a> {
+    fn new(stalling: &'a Stalling) -> Self {
+        stalling.waiting.send_modify(|waiting| {
+            *waiting += 1;
+            stalling.waiting_max.fetch_max(*waiting, Ordering::SeqCst);
+        });
+        Self(stalling)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.send_modify(|waiting| *waiting -= 1);
+    }
+}
+
+impl Stalling {
+    pub(crate) fn new(engine: Arc<dyn Engine>) -> Arc<Self> {
+        Arc::new(Self {
+            engine,
+            gate: Semaphore::new(0),
+            waiting: watch::Sender::new(0),
+            waiting_max: AtomicUsize::new(0),
+        })
+    }
+
+    /// Waits until `count` publications wait.
+    pub(crate) async fn until_waiting(&self, count: usize) {
+        let mut waiting = self.waiting.subscribe();
+        let reached = waiting.wait_for(|waiting| *waiting == count);
+        tokio::time::timeout(crate::fixture::PATIENCE, reached)
+            .await
+            .expect("so many wait soon")
+            .unwrap();
+    }
+}
+
+#[async_trait]
+impl Engine for Stalling {
+    async fn publish(&self, request: PublishRequest) -> Result<Published, EngineError> {
+        if request.channel.namespace() == "doc" {
+            let _waits = Waits::new(self);
+            self.gate
+                .acquire()
+                .await
+                .expect("the gate is never closed")
+                .forget();
+        }
+        self.engine.publish(request).await
+    }
+
+    async fn follow(&self, channel: &ChannelName) -> Result<(), EngineError> {
+        self.engine.follow(channel).await
+    }
+
+    async fn unfollow(&self, channel: &ChannelName) {
+        self.engine.unfollow(channel).await;
+    }
+
+    async fn read(&self, channel: &ChannelName, read: Read) -> Result<History, EngineError> {
+        self.engine.read(channel, read).await
+    }
+
+    async fn remove_history(&self, channel: &ChannelName) -> Result<(), EngineError> {
+        self.engine.remove_history(channel).await
+    }
+
+    async fn join(&self, request: JoinRequest) -> Result<(), EngineError> {
+        self.engine.join(request).await
+    }
+
+    async fn leave(
+        &self,
+        channel: &ChannelName,
+        session: SessionId,
+        leaving: Leaving,
+    ) -> Result<(), EngineError> {
+        self.engine.leave(channel, session, leaving).await
+    }
+
+    async fn members(
+        &self,
+        channel: &ChannelName,
+        query: MemberQuery,
+    ) -> Result<MemberPage, EngineError> {
+        self.engine.members(channel, query).await
+    }
+
+    async fn count_members(&self, channels: &[ChannelName]) -> Result<Vec<Counts>, EngineError> {
+        self.engine.count_members(channels).await
+    }
+
+    async fn channels(
+        &self,
+        pattern: Option<&ChannelPattern>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ChannelPage, EngineError> {
+        self.engine.channels(pattern, after, limit).await
+    }
+
+    async fn check(&self) -> Result<(), EngineError> {
+        self.engine.check().await
+    }
+
+    async fn shutdown(&self) {
+        self.engine.shutdown().await;
+    }
+}

@@ -1,0 +1,123 @@
+//! The development page in a real browser, over all three transports.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use switchboard_tests::script::Script;
+use switchboard_tests::{Hub, tools};
+use tokio::process::Command;
+
+use crate::grpc::python;
+
+const PATIENCE: Duration = Duration::from_secs(90);
+const PUBLICATIONS: u64 = 30;
+
+async fn page_over(transport: &str) -> Result<()> {
+    let hub = Hub::start_development().await?;
+    let pictures = tools::output_directory("browser")?;
+    let chromium = tools::program(
+        "SWITCHBOARD_CHROMIUM",
+        &["chromium", "chromium-browser", "google-chrome"],
+    )?;
+    let mut command = Command::new(tools::node()?);
+    command
+        .arg(tools::file("node/browser.mjs"))
+        .args([
+            &hub.url(""),
+            transport,
+            "demo:lobby",
+            &PUBLICATIONS.to_string(),
+        ])
+        .arg(&pictures)
+        .env("SWITCHBOARD_CHROMIUM", chromium)
+        .env("SWITCHBOARD_NODE_MODULES", tools::node_modules()?);
+    let mut page = Script::start(&mut command, hub.directory())?;
+    let connected = page.say("connected", PATIENCE).await?;
+    ensure!(
+        connected["chosen"] == "true" && connected["channel"] == "demo:lobby",
+        "{connected}"
+    );
+
+    let mut publish = python(&hub, "python/publish.py")?;
+    publish.args(["demo:lobby", "0", &PUBLICATIONS.to_string()]);
+    let mut publish = Script::start(&mut publish, hub.directory())?;
+    let offsets = publish.say("offsets", PATIENCE).await?;
+    publish.done(PATIENCE).await?;
+    let offsets: Vec<u64> = offsets
+        .as_array()
+        .context("no offsets")?
+        .iter()
+        .filter_map(serde_json::Value::as_u64)
+        .collect();
+
+    let rows = page.say("rows", PATIENCE).await?;
+    let rows = rows.as_array().context("no rows")?;
+    let seen: Vec<u64> = rows
+        .iter()
+        .filter_map(|row| row["offset"].as_u64())
+        .collect();
+    let own = offsets.last().map_or(1, |last| last + 1);
+    let expected: Vec<u64> = offsets.iter().copied().chain([own]).collect();
+    ensure!(
+        seen == expected,
+        "{offsets:?} were published and one by hand, {seen:?} are shown"
+    );
+    for (n, row) in rows.iter().take(offsets.len()).enumerate() {
+        ensure!(
+            row["payload"]
+                .as_str()
+                .is_some_and(|text| text.contains(&format!("number {n}"))),
+            "{n}: {row}"
+        );
+    }
+    let last = rows.last().context("no rows")?;
+    ensure!(
+        last["payload"]
+            .as_str()
+            .is_some_and(|text| text.contains("typed by a person")),
+        "{last}"
+    );
+
+    let measured = page.say("measured", PATIENCE).await?;
+    let figure = |name: &str| {
+        measured[name]
+            .as_str()
+            .and_then(|text| text.parse::<f64>().ok())
+            .unwrap_or(f64::NAN)
+    };
+    ensure!(
+        measured["count"] == "200" && measured["transport"] == transport,
+        "{measured}"
+    );
+    ensure!(
+        figure("min") <= figure("p50")
+            && figure("p50") <= figure("p99")
+            && figure("p99") <= figure("max"),
+        "{measured}"
+    );
+
+    let disconnected = page.say("disconnected", PATIENCE).await?;
+    ensure!(
+        disconnected["errors"] == serde_json::json!([]) && disconnected["alert"] == "",
+        "{disconnected}"
+    );
+    page.done(PATIENCE).await?;
+    hub.await_metric_within("sessions", Duration::from_secs(40), |count| count < 0.5)
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_page_works_over_websocket() -> Result<()> {
+    page_over("ws").await
+}
+
+#[tokio::test]
+async fn the_page_works_over_sse() -> Result<()> {
+    page_over("sse").await
+}
+
+#[tokio::test]
+async fn the_page_works_over_long_poll() -> Result<()> {
+    page_over("poll").await
+}

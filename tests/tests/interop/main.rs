@@ -1,0 +1,7 @@
+//! The hub among strangers: clients of other languages, curl, a proxy, and a browser.
+
+mod browser;
+mod curl;
+mod grpc;
+mod listeners;
+mod nginx;
