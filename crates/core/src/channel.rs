@@ -58,7 +58,11 @@ fn check_segments(text: &str, refused: impl Fn(char) -> bool) -> Result<(), Chan
     if let Some(c) = text.chars().find(|&c| bad(c)) {
         return Err(ChannelNameError::Character(c));
     }
-    if text.split(':').any(str::is_empty) { Err(ChannelNameError::Empty) } else { Ok(()) }
+    if text.split(':').any(str::is_empty) {
+        Err(ChannelNameError::Empty)
+    } else {
+        Ok(())
+    }
 }
 
 impl fmt::Debug for ChannelName {
@@ -111,7 +115,10 @@ impl ChannelPattern {
     /// See [`PatternError`].
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         check_segments(text, |_| false)?;
-        if text.split(':').any(|segment| segment.len() > 1 && segment.contains('*')) {
+        if text
+            .split(':')
+            .any(|segment| segment.len() > 1 && segment.contains('*'))
+        {
             return Err(PatternError::PartialWildcard);
         }
         Ok(Self(text.into()))
@@ -144,10 +151,15 @@ mod tests {
 
     #[test]
     fn names_that_need_escaping_or_are_empty_are_refused() {
-        for bad in ["", ":", "a:", ":a", "a::b", "a b", "a\"b", "a\\b", "chat:*", "ü", "a,b", "a\nb"] {
+        for bad in [
+            "", ":", "a:", ":a", "a::b", "a b", "a\"b", "a\\b", "chat:*", "ü", "a,b", "a\nb",
+        ] {
             assert!(ChannelName::parse(bad).is_err(), "{bad:?} was accepted");
         }
-        assert_eq!(ChannelName::parse(&"x".repeat(256)), Err(ChannelNameError::TooLong));
+        assert_eq!(
+            ChannelName::parse(&"x".repeat(256)),
+            Err(ChannelNameError::TooLong)
+        );
         for good in ["chat:42", "a", "doc:7:cursors", "user:a@b.c", "x/y+z=~$"] {
             assert_eq!(ChannelName::parse(good).expect(good).as_str(), good);
         }
@@ -164,17 +176,34 @@ mod tests {
         let check = |pattern: &str, yes: &[&str], no: &[&str]| {
             let pattern = ChannelPattern::parse(pattern).unwrap();
             for name in yes {
-                assert!(pattern.matches(&ChannelName::parse(name).unwrap()), "{pattern:?} {name}");
+                assert!(
+                    pattern.matches(&ChannelName::parse(name).unwrap()),
+                    "{pattern:?} {name}"
+                );
             }
             for name in no {
-                assert!(!pattern.matches(&ChannelName::parse(name).unwrap()), "{pattern:?} {name}");
+                assert!(
+                    !pattern.matches(&ChannelName::parse(name).unwrap()),
+                    "{pattern:?} {name}"
+                );
             }
         };
         check("*", &["a", "a:b", "a:b:c"], &[]);
-        check("chat:*", &["chat:1", "chat:1:typing"], &["chat", "chatter:1", "other:1"]);
-        check("doc:*:cursors", &["doc:7:cursors"], &["doc:cursors", "doc:7:8:cursors", "doc:7:cursors:x"]);
+        check(
+            "chat:*",
+            &["chat:1", "chat:1:typing"],
+            &["chat", "chatter:1", "other:1"],
+        );
+        check(
+            "doc:*:cursors",
+            &["doc:7:cursors"],
+            &["doc:cursors", "doc:7:8:cursors", "doc:7:cursors:x"],
+        );
         check("chat:42", &["chat:42"], &["chat:421", "chat:42:x"]);
-        assert_eq!(ChannelPattern::parse("chat:4*"), Err(PatternError::PartialWildcard));
+        assert_eq!(
+            ChannelPattern::parse("chat:4*"),
+            Err(PatternError::PartialWildcard)
+        );
         assert!(ChannelPattern::parse("chat::*").is_err());
     }
 }

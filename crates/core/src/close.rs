@@ -62,6 +62,10 @@ pub struct Close {
 impl Close {
     /// A close without a time to come back at.
     pub fn new(code: CloseCode, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, reason: reason.into(), reconnect_after_ms: None }
+        Self {
+            code,
+            reason: reason.into(),
+            reconnect_after_ms: None,
+        }
     }
 }

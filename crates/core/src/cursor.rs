@@ -14,6 +14,9 @@ pub struct Cursor {
 impl Cursor {
     /// The position it holds for `channel`.
     pub fn position(&self, channel: &ChannelName) -> Option<Position> {
-        self.positions.iter().find(|(name, _)| name == channel).map(|(_, position)| *position)
+        self.positions
+            .iter()
+            .find(|(name, _)| name == channel)
+            .map(|(_, position)| *position)
     }
 }

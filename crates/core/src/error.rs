@@ -6,7 +6,10 @@ use std::time::Duration;
 
 /// A stable error code: in replies, in problem documents, and as the reason of gRPC's ErrorInfo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the names are the documentation; PROTOCOL.md lists them with their meaning")]
+#[allow(
+    missing_docs,
+    reason = "the names are the documentation; PROTOCOL.md lists them with their meaning"
+)]
 pub enum ErrorCode {
     BadRequest,
     Unauthenticated,
@@ -51,7 +54,14 @@ impl ErrorCode {
 
     /// Whether the same request may work later.
     pub fn retryable(self) -> bool {
-        matches!(self, Self::RateLimited | Self::Timeout | Self::Unavailable | Self::Internal | Self::NoService)
+        matches!(
+            self,
+            Self::RateLimited
+                | Self::Timeout
+                | Self::Unavailable
+                | Self::Internal
+                | Self::NoService
+        )
     }
 }
 
@@ -76,7 +86,11 @@ pub struct ClientError {
 impl ClientError {
     /// Makes an error without a time to retry at.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), retry_after: None }
+        Self {
+            code,
+            message: message.into(),
+            retry_after: None,
+        }
     }
 
     /// The same error with a time to retry at.

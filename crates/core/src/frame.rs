@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::{ChannelName, ClientError, Close, Member, NodeId, Payload, Position, Publication, SessionId, UserId};
+use crate::{
+    ChannelName, ClientError, Close, Member, NodeId, Payload, Position, Publication, SessionId,
+    UserId,
+};
 
 /// A frame, before any format has been chosen.
 #[derive(Clone, Debug, PartialEq)]

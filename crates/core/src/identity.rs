@@ -40,8 +40,15 @@ impl SessionId {
     /// Parses the text form.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('-').map(|part| {
-            let plain = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-            if plain { u32::from_str_radix(part, 16).ok() } else { None }
+            let plain = !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+            if plain {
+                u32::from_str_radix(part, 16).ok()
+            } else {
+                None
+            }
         });
         let id = Self {
             node: NodeId(parts.next()??),
@@ -55,7 +62,11 @@ impl SessionId {
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{:x}-{:x}-{:x}", self.node, self.shard, self.slot, self.generation)
+        write!(
+            f,
+            "{}-{:x}-{:x}-{:x}",
+            self.node, self.shard, self.slot, self.generation
+        )
     }
 }
 

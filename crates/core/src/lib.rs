@@ -14,22 +14,22 @@
 //! To add a command: a variant in [`command::Command`], its answer in [`frame::Answer`]; the compiler lists the rest.
 
 pub mod channel;
-pub mod position;
-pub mod publication;
-pub mod identity;
-pub mod grants;
-pub mod policy;
-pub mod limits;
-pub mod command;
-pub mod frame;
-pub mod error;
 pub mod close;
-pub mod presence;
-pub mod sync;
-pub mod outbox;
+pub mod command;
 pub mod cursor;
-pub mod wheel;
+pub mod error;
+pub mod frame;
+pub mod grants;
+pub mod identity;
+pub mod limits;
+pub mod outbox;
+pub mod policy;
+pub mod position;
+pub mod presence;
+pub mod publication;
 pub mod rate;
+pub mod sync;
+pub mod wheel;
 
 pub use channel::{ChannelName, ChannelNameError, ChannelPattern, PatternError};
 pub use close::{Close, CloseCode};

@@ -52,7 +52,10 @@ pub struct Outbox {
 impl Outbox {
     /// Makes an outbox whose first entry will follow `sequence`.
     pub fn new(sequence: u64) -> Self {
-        Self { sequence, ..Self::default() }
+        Self {
+            sequence,
+            ..Self::default()
+        }
     }
 
     /// Whether nothing is owed.
@@ -88,8 +91,17 @@ impl Outbox {
     ) -> Result<(), Overflow> {
         self.sequence += 1;
         self.bytes += bytes.len();
-        self.entries.push_back(Entry { bytes, droppable, queued_ms: now_ms, sequence: self.sequence });
-        if self.bytes() > bytes_max { self.shed(bytes_max) } else { Ok(()) }
+        self.entries.push_back(Entry {
+            bytes,
+            droppable,
+            queued_ms: now_ms,
+            sequence: self.sequence,
+        });
+        if self.bytes() > bytes_max {
+            self.shed(bytes_max)
+        } else {
+            Ok(())
+        }
     }
 
     /// Appends bytes of which `written` are on the socket already.
@@ -97,11 +109,19 @@ impl Outbox {
     /// # Panics
     /// When the outbox is not empty: only the first entry can be half written.
     pub fn start(&mut self, now_ms: u64, bytes: Bytes, written: usize) {
-        assert!(self.entries.is_empty(), "only the first entry can be half written");
+        assert!(
+            self.entries.is_empty(),
+            "only the first entry can be half written"
+        );
         self.sequence += 1;
         self.bytes = bytes.len();
         self.head_written = written;
-        self.entries.push_back(Entry { bytes, droppable: None, queued_ms: now_ms, sequence: self.sequence });
+        self.entries.push_back(Entry {
+            bytes,
+            droppable: None,
+            queued_ms: now_ms,
+            sequence: self.sequence,
+        });
     }
 
     /// Applies the bound on age: what has waited longer than `age_max_ms` is dropped where the policy drops.
@@ -113,13 +133,23 @@ impl Outbox {
         if !self.entries.front().is_some_and(old) {
             return Ok(());
         }
-        if self.head_written > 0 || self.entries.iter().take_while(|e| old(e)).any(|e| !may_drop(e)) {
+        if self.head_written > 0
+            || self
+                .entries
+                .iter()
+                .take_while(|e| old(e))
+                .any(|e| !may_drop(e))
+        {
             return Err(Overflow);
         }
         let count = self.entries.iter().take_while(|e| old(e)).count();
         let mut at = 0;
         for _ in 0..count {
-            if self.is_newest_kept(at) { at += 1 } else { self.drop_entry(at) }
+            if self.is_newest_kept(at) {
+                at += 1
+            } else {
+                self.drop_entry(at)
+            }
         }
         Ok(())
     }
@@ -142,13 +172,27 @@ impl Outbox {
         self.sequence += 1;
         self.bytes += bytes.len();
         let at = usize::from(self.head_written > 0);
-        self.entries.insert(at, Entry { bytes, droppable: None, queued_ms: now_ms, sequence: self.sequence });
+        self.entries.insert(
+            at,
+            Entry {
+                bytes,
+                droppable: None,
+                queued_ms: now_ms,
+                sequence: self.sequence,
+            },
+        );
     }
 
     /// What is owed, oldest first.
     pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
         let head = self.head_written;
-        self.entries.iter().enumerate().map(move |(at, e)| if at == 0 { &e.bytes[head..] } else { &e.bytes[..] })
+        self.entries.iter().enumerate().map(move |(at, e)| {
+            if at == 0 {
+                &e.bytes[head..]
+            } else {
+                &e.bytes[..]
+            }
+        })
     }
 
     /// Takes note that the first `written` bytes of [`Outbox::chunks`] are on the socket.
@@ -184,7 +228,11 @@ impl Outbox {
     /// not cost a search with every publication.
     fn shed(&mut self, bytes_max: usize) -> Result<(), Overflow> {
         self.conflate();
-        let target = if self.bytes() > bytes_max { bytes_max / 4 * 3 } else { bytes_max };
+        let target = if self.bytes() > bytes_max {
+            bytes_max / 4 * 3
+        } else {
+            bytes_max
+        };
         let mut at = usize::from(self.head_written > 0);
         // The newest entry stays: a reader that wakes up is to see the present.
         while self.bytes() > target && at + 1 < self.entries.len() {
@@ -193,14 +241,21 @@ impl Outbox {
                 _ => at += 1,
             }
         }
-        if self.bytes() > bytes_max { Err(Overflow) } else { Ok(()) }
+        if self.bytes() > bytes_max {
+            Err(Overflow)
+        } else {
+            Ok(())
+        }
     }
 
     /// Keeps only the newest publication of each channel that says so.
     fn conflate(&mut self) {
         let mut newest = std::collections::HashMap::new();
         for entry in &self.entries {
-            if let Some(d) = entry.droppable.filter(|d| d.policy == SlowConsumer::KeepLatest) {
+            if let Some(d) = entry
+                .droppable
+                .filter(|d| d.policy == SlowConsumer::KeepLatest)
+            {
                 newest.insert(d.lane, entry.sequence);
             }
         }
@@ -210,15 +265,31 @@ impl Outbox {
         let mut at = usize::from(self.head_written > 0);
         while at < self.entries.len() {
             let superseded = self.entries[at].droppable.is_some_and(|d| {
-                d.policy == SlowConsumer::KeepLatest && newest.get(&d.lane).is_some_and(|&n| n > self.entries[at].sequence)
+                d.policy == SlowConsumer::KeepLatest
+                    && newest
+                        .get(&d.lane)
+                        .is_some_and(|&n| n > self.entries[at].sequence)
             });
-            if superseded { self.drop_entry(at) } else { at += 1 }
+            if superseded {
+                self.drop_entry(at)
+            } else {
+                at += 1
+            }
         }
     }
 
     fn is_newest_kept(&self, at: usize) -> bool {
-        let Some(d) = self.entries[at].droppable.filter(|d| d.policy == SlowConsumer::KeepLatest) else { return false };
-        !self.entries.iter().skip(at + 1).any(|e| e.droppable.is_some_and(|other| other.lane == d.lane))
+        let Some(d) = self.entries[at]
+            .droppable
+            .filter(|d| d.policy == SlowConsumer::KeepLatest)
+        else {
+            return false;
+        };
+        !self
+            .entries
+            .iter()
+            .skip(at + 1)
+            .any(|e| e.droppable.is_some_and(|other| other.lane == d.lane))
     }
 
     fn drop_entry(&mut self, at: usize) {
@@ -234,7 +305,9 @@ impl Outbox {
 }
 
 fn may_drop(entry: &Entry) -> bool {
-    entry.droppable.is_some_and(|d| d.policy != SlowConsumer::Close)
+    entry
+        .droppable
+        .is_some_and(|d| d.policy != SlowConsumer::Close)
 }
 
 #[cfg(test)]
@@ -243,24 +316,49 @@ mod tests {
     use crate::Epoch;
 
     fn publication(lane: Lane, offset: u64, policy: SlowConsumer) -> Option<Droppable> {
-        Some(Droppable { lane, position: Position { epoch: Epoch(1), offset }, policy })
+        Some(Droppable {
+            lane,
+            position: Position {
+                epoch: Epoch(1),
+                offset,
+            },
+            policy,
+        })
     }
 
     fn text(outbox: &Outbox) -> String {
-        outbox.chunks().map(|c| String::from_utf8_lossy(c).into_owned()).collect()
+        outbox
+            .chunks()
+            .map(|c| String::from_utf8_lossy(c).into_owned())
+            .collect()
     }
 
     fn gaps(outbox: &mut Outbox) -> Vec<(Lane, u64)> {
-        outbox.take_gaps().into_iter().map(|(lane, p)| (lane, p.offset)).collect()
+        outbox
+            .take_gaps()
+            .into_iter()
+            .map(|(lane, p)| (lane, p.offset))
+            .collect()
     }
 
     #[test]
     fn close_overflows_at_the_bound() {
         let mut outbox = Outbox::default();
         for offset in 1..=2 {
-            assert_eq!(outbox.push(0, "aaaa".into(), publication(1, offset, SlowConsumer::Close), 8), Ok(()));
+            assert_eq!(
+                outbox.push(
+                    0,
+                    "aaaa".into(),
+                    publication(1, offset, SlowConsumer::Close),
+                    8
+                ),
+                Ok(())
+            );
         }
-        assert_eq!(outbox.push(0, "a".into(), publication(1, 3, SlowConsumer::Close), 8), Err(Overflow));
+        assert_eq!(
+            outbox.push(0, "a".into(), publication(1, 3, SlowConsumer::Close), 8),
+            Err(Overflow)
+        );
         assert_eq!(gaps(&mut outbox), []);
     }
 
@@ -284,7 +382,14 @@ mod tests {
         let mut outbox = Outbox::default();
         for (offset, c) in "abcd".chars().enumerate() {
             let lane = u32::from(offset % 2 == 1);
-            outbox.push(0, c.to_string().into(), publication(lane, offset as u64, SlowConsumer::KeepLatest), 3).unwrap();
+            outbox
+                .push(
+                    0,
+                    c.to_string().into(),
+                    publication(lane, offset as u64, SlowConsumer::KeepLatest),
+                    3,
+                )
+                .unwrap();
         }
         assert_eq!(text(&outbox), "cd");
         assert_eq!(gaps(&mut outbox), [(0, 0), (1, 1)]);
@@ -296,7 +401,9 @@ mod tests {
         outbox.start(0, "half".into(), 2);
         for offset in 1..=9 {
             let droppable = publication(1, offset, SlowConsumer::DropOldest);
-            outbox.push(0, offset.to_string().into(), droppable, 6).unwrap();
+            outbox
+                .push(0, offset.to_string().into(), droppable, 6)
+                .unwrap();
         }
         assert!(text(&outbox).starts_with("lf"));
         assert!(text(&outbox).ends_with('9'));
@@ -340,7 +447,14 @@ mod tests {
     fn age_drops_where_the_policy_drops_and_overflows_elsewhere() {
         let mut outbox = Outbox::default();
         for (at, offset) in [(0, 1), (10, 2), (20, 3)] {
-            outbox.push(at, offset.to_string().into(), publication(1, offset, SlowConsumer::DropOldest), 100).unwrap();
+            outbox
+                .push(
+                    at,
+                    offset.to_string().into(),
+                    publication(1, offset, SlowConsumer::DropOldest),
+                    100,
+                )
+                .unwrap();
         }
         assert_eq!(outbox.expire(15, 10), Ok(()));
         assert_eq!(text(&outbox), "23");
@@ -348,8 +462,22 @@ mod tests {
         outbox.push(20, "R".into(), None, 100).unwrap();
         assert_eq!(outbox.expire(31, 10), Err(Overflow));
         let mut latest = Outbox::default();
-        latest.push(0, "1".into(), publication(1, 1, SlowConsumer::KeepLatest), 100).unwrap();
-        latest.push(0, "2".into(), publication(1, 2, SlowConsumer::KeepLatest), 100).unwrap();
+        latest
+            .push(
+                0,
+                "1".into(),
+                publication(1, 1, SlowConsumer::KeepLatest),
+                100,
+            )
+            .unwrap();
+        latest
+            .push(
+                0,
+                "2".into(),
+                publication(1, 2, SlowConsumer::KeepLatest),
+                100,
+            )
+            .unwrap();
         assert_eq!(latest.expire(99, 10), Ok(()));
         assert_eq!(text(&latest), "2");
     }

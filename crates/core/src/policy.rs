@@ -19,7 +19,11 @@ pub struct Retention {
 
 impl Retention {
     /// Keeps nothing.
-    pub const NONE: Self = Self { count_max: 0, bytes_max: 0, age_max: Duration::ZERO };
+    pub const NONE: Self = Self {
+        count_max: 0,
+        bytes_max: 0,
+        age_max: Duration::ZERO,
+    };
 
     /// Tells whether anything is kept at all.
     pub fn keeps_any(&self) -> bool {
@@ -62,8 +66,12 @@ impl Default for Policy {
     /// One hundred publications or five minutes of history, no presence, slow consumers closed.
     fn default() -> Self {
         Self {
-            retention: Retention { count_max: 100, bytes_max: 1024 * 1024, age_max: Duration::from_secs(300) },
-            idempotency_window: Duration::from_secs(300),
+            retention: Retention {
+                count_max: 100,
+                bytes_max: 1024 * 1024,
+                age_max: Duration::from_mins(5),
+            },
+            idempotency_window: Duration::from_mins(5),
             presence: false,
             join_leave: false,
             presence_grace: Duration::from_secs(10),
@@ -82,13 +90,24 @@ pub struct PolicyTable {
 
 impl PolicyTable {
     /// Makes a table; `fallback` serves namespaces that are not named, and without one those are unknown.
-    pub fn new(namespaces: impl IntoIterator<Item = (Box<str>, Policy)>, fallback: Option<Policy>) -> Self {
-        let namespaces = namespaces.into_iter().map(|(name, policy)| (name, Arc::new(policy))).collect();
-        Self { namespaces, fallback: fallback.map(Arc::new) }
+    pub fn new(
+        namespaces: impl IntoIterator<Item = (Box<str>, Policy)>,
+        fallback: Option<Policy>,
+    ) -> Self {
+        let namespaces = namespaces
+            .into_iter()
+            .map(|(name, policy)| (name, Arc::new(policy)))
+            .collect();
+        Self {
+            namespaces,
+            fallback: fallback.map(Arc::new),
+        }
     }
 
     /// The policy that `channel` is under; nothing when its namespace is unknown.
     pub fn policy(&self, channel: &ChannelName) -> Option<&Arc<Policy>> {
-        self.namespaces.get(channel.namespace()).or(self.fallback.as_ref())
+        self.namespaces
+            .get(channel.namespace())
+            .or(self.fallback.as_ref())
     }
 }

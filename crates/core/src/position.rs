@@ -10,8 +10,15 @@ pub struct Epoch(pub u64);
 impl Epoch {
     /// Parses the text form; nothing when the text is none that a hub has made.
     pub fn parse(text: &str) -> Option<Self> {
-        let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
-        if plain { u64::from_str_radix(text, 36).ok().map(Self) } else { None }
+        let plain = !text.is_empty()
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
+        if plain {
+            u64::from_str_radix(text, 36).ok().map(Self)
+        } else {
+            None
+        }
     }
 }
 

@@ -58,6 +58,9 @@ pub struct Publication {
 impl Publication {
     /// Its place in the channel.
     pub fn position(&self) -> Position {
-        Position { epoch: self.epoch, offset: self.offset }
+        Position {
+            epoch: self.epoch,
+            offset: self.offset,
+        }
     }
 }

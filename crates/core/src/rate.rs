@@ -47,8 +47,13 @@ mod tests {
         assert_eq!(rate.take(1100, 10, 5), Ok(()));
         assert!(rate.take(1100, 10, 5).is_err());
         for second in 2..50u64 {
-            let passed = (0..1000).filter(|ms| rate.take(second * 1000 + ms, 10, 5).is_ok()).count();
-            assert!((10..=14).contains(&passed), "{passed} passed in second {second}");
+            let passed = (0..1000)
+                .filter(|ms| rate.take(second * 1000 + ms, 10, 5).is_ok())
+                .count();
+            assert!(
+                (10..=14).contains(&passed),
+                "{passed} passed in second {second}"
+            );
         }
     }
 

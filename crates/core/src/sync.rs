@@ -75,12 +75,22 @@ const STALLED_MAX: u8 = 3;
 impl<T: Placed> CatchUp<T> {
     /// Starts a subscription's catching up.
     pub fn new(start: Start, parked_max: usize) -> Self {
-        Self { start, at: None, parked: VecDeque::new(), parked_max, refill: false, stalled: 0 }
+        Self {
+            start,
+            at: None,
+            parked: VecDeque::new(),
+            parked_max,
+            refill: false,
+            stalled: 0,
+        }
     }
 
     /// Starts a whole channel's catching up from where it stands: its losses count as interruptions.
     pub fn refill(at: Position, parked_max: usize) -> Self {
-        Self { refill: true, ..Self::new(Start::After(at), parked_max) }
+        Self {
+            refill: true,
+            ..Self::new(Start::After(at), parked_max)
+        }
     }
 
     /// Where it stands since the last read.
@@ -108,7 +118,12 @@ impl<T: Placed> CatchUp<T> {
 
     /// Takes what a read of [`CatchUp::query`] found.
     pub fn read(&mut self, found: Found<T>) -> Step<T> {
-        let mut step = Step { opening: None, gap: None, deliver: Vec::new(), done: None };
+        let mut step = Step {
+            opening: None,
+            gap: None,
+            deliver: Vec::new(),
+            done: None,
+        };
         let first = self.at.is_none();
         let before = self.place(&found, &mut step);
         let mut at = before;
@@ -130,23 +145,35 @@ impl<T: Placed> CatchUp<T> {
     /// Decides where the deliveries of this read start, and what is told before them.
     fn place(&mut self, found: &Found<T>, step: &mut Step<T>) -> Position {
         let before_first = |fallback: Position| {
-            found.publications.first().map_or(fallback, |p| Position { offset: p.position().offset - 1, ..p.position() })
+            found.publications.first().map_or(fallback, |p| Position {
+                offset: p.position().offset - 1,
+                ..p.position()
+            })
         };
         match (self.at, self.start) {
             (None, Start::Live | Start::Rewind(_)) => {
                 let position = before_first(found.top);
-                step.opening = Some(Opening { position, recovered: false });
+                step.opening = Some(Opening {
+                    position,
+                    recovered: false,
+                });
                 position
             }
             (None, Start::After(asked)) if found.complete => {
-                step.opening = Some(Opening { position: asked, recovered: true });
+                step.opening = Some(Opening {
+                    position: asked,
+                    recovered: true,
+                });
                 asked
             }
             (Some(at), _) if found.complete => at,
             (at, start) => {
                 // All or nothing: what is left of history is not replayed after a hole.
                 if let (None, Start::After(_)) = (at, start) {
-                    step.opening = Some(Opening { position: found.top, recovered: false });
+                    step.opening = Some(Opening {
+                        position: found.top,
+                        recovered: false,
+                    });
                 }
                 let asked = match (at, start) {
                     (Some(at), _) | (None, Start::After(at)) => at,
@@ -186,8 +213,18 @@ impl<T: Placed> CatchUp<T> {
                     self.at = Some(at);
                     return;
                 }
-                let reason = if same { GapReason::Interrupted } else { GapReason::EpochChanged };
-                step.gap = Some((Position { offset: next.offset - 1, ..next }, reason));
+                let reason = if same {
+                    GapReason::Interrupted
+                } else {
+                    GapReason::EpochChanged
+                };
+                step.gap = Some((
+                    Position {
+                        offset: next.offset - 1,
+                        ..next
+                    },
+                    reason,
+                ));
             }
             at = next;
             step.deliver.extend(self.parked.pop_front());
@@ -209,7 +246,10 @@ mod tests {
     }
 
     fn at(offset: u64) -> Position {
-        Position { epoch: Epoch(1), offset }
+        Position {
+            epoch: Epoch(1),
+            offset,
+        }
     }
 
     fn range(offsets: std::ops::RangeInclusive<u64>) -> Vec<Position> {
@@ -217,7 +257,11 @@ mod tests {
     }
 
     fn found(offsets: std::ops::RangeInclusive<u64>, top: u64, complete: bool) -> Found<Position> {
-        Found { publications: range(offsets), top: at(top), complete }
+        Found {
+            publications: range(offsets),
+            top: at(top),
+            complete,
+        }
     }
 
     #[test]
@@ -225,9 +269,22 @@ mod tests {
         let mut sync = CatchUp::new(Start::Live, 10);
         assert_eq!(sync.query(), Query::Top);
         (4..=7).for_each(|offset| sync.park(at(offset)));
-        let step = sync.read(Found { publications: vec![], top: at(5), complete: true });
-        assert_eq!(step.opening, Some(Opening { position: at(5), recovered: false }));
-        assert_eq!((step.deliver, step.done, step.gap), (range(6..=7), Some(at(7)), None));
+        let step = sync.read(Found {
+            publications: vec![],
+            top: at(5),
+            complete: true,
+        });
+        assert_eq!(
+            step.opening,
+            Some(Opening {
+                position: at(5),
+                recovered: false
+            })
+        );
+        assert_eq!(
+            (step.deliver, step.done, step.gap),
+            (range(6..=7), Some(at(7)), None)
+        );
     }
 
     #[test]
@@ -235,7 +292,13 @@ mod tests {
         let mut sync = CatchUp::new(Start::Rewind(3), 10);
         assert_eq!(sync.query(), Query::Newest(3));
         let step = sync.read(found(8..=10, 10, true));
-        assert_eq!(step.opening, Some(Opening { position: at(7), recovered: false }));
+        assert_eq!(
+            step.opening,
+            Some(Opening {
+                position: at(7),
+                recovered: false
+            })
+        );
         assert_eq!((step.deliver, step.done), (range(8..=10), Some(at(10))));
     }
 
@@ -243,12 +306,21 @@ mod tests {
     fn recovery_reads_page_by_page_and_then_merges() {
         let mut sync = CatchUp::new(Start::After(at(2)), 10);
         let step = sync.read(found(3..=4, 6, true));
-        assert_eq!(step.opening, Some(Opening { position: at(2), recovered: true }));
+        assert_eq!(
+            step.opening,
+            Some(Opening {
+                position: at(2),
+                recovered: true
+            })
+        );
         assert_eq!((step.deliver, step.done), (range(3..=4), None));
         assert_eq!(sync.query(), Query::After(at(4)));
         (6..=8).for_each(|offset| sync.park(at(offset)));
         let step = sync.read(found(5..=6, 6, true));
-        assert_eq!((step.opening, step.deliver, step.done), (None, range(5..=8), Some(at(8))));
+        assert_eq!(
+            (step.opening, step.deliver, step.done),
+            (None, range(5..=8), Some(at(8)))
+        );
     }
 
     #[test]
@@ -256,10 +328,19 @@ mod tests {
         let mut sync = CatchUp::new(Start::After(at(2)), 10);
         sync.park(at(10));
         let step = sync.read(found(7..=9, 9, false));
-        assert_eq!(step.opening, Some(Opening { position: at(9), recovered: false }));
+        assert_eq!(
+            step.opening,
+            Some(Opening {
+                position: at(9),
+                recovered: false
+            })
+        );
         assert_eq!(step.gap, Some((at(9), GapReason::Trimmed)));
         assert_eq!((step.deliver, step.done), (range(10..=10), Some(at(10))));
-        let foreign = Position { epoch: Epoch(2), offset: 2 };
+        let foreign = Position {
+            epoch: Epoch(2),
+            offset: 2,
+        };
         let step = CatchUp::new(Start::After(foreign), 10).read(found(1..=3, 3, false));
         assert_eq!(step.gap, Some((at(3), GapReason::EpochChanged)));
     }
@@ -268,15 +349,25 @@ mod tests {
     fn a_hole_between_history_and_live_is_read_again_and_then_announced() {
         let mut sync = CatchUp::new(Start::Live, 10);
         sync.park(at(9));
-        let empty = || Found { publications: vec![], top: at(5), complete: true };
+        let empty = || Found {
+            publications: vec![],
+            top: at(5),
+            complete: true,
+        };
         assert_eq!(sync.read(empty()).done, None);
         assert_eq!(sync.query(), Query::After(at(5)));
         let step = sync.read(found(6..=8, 8, true));
-        assert_eq!((step.deliver, step.gap, step.done), (range(6..=9), None, Some(at(9))));
+        assert_eq!(
+            (step.deliver, step.gap, step.done),
+            (range(6..=9), None, Some(at(9)))
+        );
 
         let mut sync = CatchUp::new(Start::Live, 10);
         sync.park(at(9));
-        let last = (0..=STALLED_MAX).map(|_| sync.read(empty())).last().unwrap();
+        let last = (0..=STALLED_MAX)
+            .map(|_| sync.read(empty()))
+            .last()
+            .unwrap();
         assert_eq!(last.gap, Some((at(8), GapReason::Interrupted)));
         assert_eq!((last.deliver, last.done), (range(9..=9), Some(at(9))));
     }
@@ -296,7 +387,11 @@ mod tests {
             let mut top = random(20);
             let mut oldest = random(top + 1);
             let asked = random(25);
-            let start = [Start::Live, Start::Rewind(asked as u32), Start::After(at(asked))][random(3) as usize];
+            let start = [
+                Start::Live,
+                Start::Rewind(asked as u32),
+                Start::After(at(asked)),
+            ][random(3) as usize];
             let mut sync = CatchUp::new(start, 1 + random(5) as usize);
             let (mut stands, mut done) = (None, false);
             for _ in 0..200 {
@@ -309,16 +404,29 @@ mod tests {
                 oldest = oldest.max(random(top + 1).min(oldest + random(6)));
                 let page = 1 + random(4);
                 let found = match sync.query() {
-                    Query::Top => Found { publications: vec![], top: at(top), complete: true },
+                    Query::Top => Found {
+                        publications: vec![],
+                        top: at(top),
+                        complete: true,
+                    },
                     Query::Newest(count) => {
                         let from = (top + 1).saturating_sub(u64::from(count)).max(oldest + 1);
-                        Found { publications: range(from..=top), top: at(top), complete: true }
+                        Found {
+                            publications: range(from..=top),
+                            top: at(top),
+                            complete: true,
+                        }
                     }
                     Query::After(from) => {
                         let complete = from.offset >= oldest && from.offset <= top;
                         let first = from.offset.max(oldest) + 1;
-                        let publications = range(first..=top).into_iter().take(page as usize).collect();
-                        Found { publications, top: at(top), complete }
+                        let publications =
+                            range(first..=top).into_iter().take(page as usize).collect();
+                        Found {
+                            publications,
+                            top: at(top),
+                            complete,
+                        }
                     }
                 };
                 let step = sync.read(found);

@@ -20,13 +20,18 @@ pub struct Wheel<T> {
 impl<T> Wheel<T> {
     /// Makes an empty wheel that starts at `now_ms`.
     pub fn new(now_ms: u64) -> Self {
-        Self { buckets: (0..BUCKETS).map(|_| Vec::new()).collect(), tick: now_ms / TICK_MS }
+        Self {
+            buckets: (0..BUCKETS).map(|_| Vec::new()).collect(),
+            tick: now_ms / TICK_MS,
+        }
     }
 
     /// Puts an entry in, to come up at the first advance at or after `deadline_ms`; earlier when the deadline is beyond
     /// the wheel's span.
     pub fn insert(&mut self, deadline_ms: u64, entry: T) {
-        let tick = deadline_ms.div_ceil(TICK_MS).clamp(self.tick + 1, self.tick + BUCKETS - 1);
+        let tick = deadline_ms
+            .div_ceil(TICK_MS)
+            .clamp(self.tick + 1, self.tick + BUCKETS - 1);
         self.buckets[(tick % BUCKETS) as usize].push(entry);
     }
 
@@ -61,7 +66,10 @@ mod tests {
             wheel.advance(now, &mut due);
             for deadline in due {
                 assert!(now >= deadline, "{deadline} came up at {now}");
-                assert!(now < deadline + 2 * TICK_MS, "{deadline} came up late, at {now}");
+                assert!(
+                    now < deadline + 2 * TICK_MS,
+                    "{deadline} came up late, at {now}"
+                );
                 seen.push(deadline);
             }
         }

@@ -42,20 +42,32 @@ impl Admissions {
 
     fn take(&self, limits: &Limits, user: Option<&UserId>) -> Result<Option<UserId>, ClientError> {
         let full = || {
-            ClientError::new(ErrorCode::Unavailable, "this node has as many sessions as it takes: try again")
-                .retry_after(Duration::from_secs(5))
+            ClientError::new(
+                ErrorCode::Unavailable,
+                "this node has as many sessions as it takes: try again",
+            )
+            .retry_after(Duration::from_secs(5))
         };
-        let max = if limits.sessions_max == 0 { usize::MAX } else { limits.sessions_max };
+        let max = if limits.sessions_max == 0 {
+            usize::MAX
+        } else {
+            limits.sessions_max
+        };
         self.sessions
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < max).then_some(n + 1))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
+                (n < max).then_some(n + 1)
+            })
             .map_err(|_| full())?;
-        let Some(user) = user.filter(|_| limits.sessions_per_user_max > 0) else { return Ok(None) };
+        let Some(user) = user.filter(|_| limits.sessions_per_user_max > 0) else {
+            return Ok(None);
+        };
         let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
         let count = users.entry(user.clone()).or_insert(0);
         if *count >= limits.sessions_per_user_max {
             self.sessions.fetch_sub(1, Ordering::Relaxed);
             let message = "this user has as many sessions as allowed: close one, then try again";
-            return Err(ClientError::new(ErrorCode::LimitExceeded, message).retry_after(Duration::from_secs(10)));
+            return Err(ClientError::new(ErrorCode::LimitExceeded, message)
+                .retry_after(Duration::from_secs(10)));
         }
         *count += 1;
         Ok(Some(user.clone()))
@@ -66,10 +78,14 @@ impl Admission {
     pub(crate) fn take(shared: &Arc<Shared>, user: Option<&UserId>) -> Result<Self, ClientError> {
         if shared.draining.load(Ordering::Relaxed) {
             let message = "this node is shutting down: try again, another will answer";
-            return Err(ClientError::new(ErrorCode::Unavailable, message).retry_after(Duration::from_secs(1)));
+            return Err(ClientError::new(ErrorCode::Unavailable, message)
+                .retry_after(Duration::from_secs(1)));
         }
         let counted_user = shared.admissions.take(&shared.limits, user)?;
-        Ok(Self { shared: Arc::clone(shared), counted_user })
+        Ok(Self {
+            shared: Arc::clone(shared),
+            counted_user,
+        })
     }
 }
 
@@ -78,7 +94,10 @@ impl Drop for Admission {
         let admissions = &self.shared.admissions;
         admissions.sessions.fetch_sub(1, Ordering::Relaxed);
         if let Some(user) = self.counted_user.take() {
-            let mut users = admissions.users.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut users = admissions
+                .users
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             if let Some(count) = users.get_mut(&user) {
                 *count -= 1;
                 if *count == 0 {
@@ -95,15 +114,28 @@ mod tests {
 
     #[test]
     fn bounds_hold_and_a_refused_session_takes_no_place() {
-        let limits = Limits { sessions_max: 3, sessions_per_user_max: 2, ..Limits::default() };
+        let limits = Limits {
+            sessions_max: 3,
+            sessions_per_user_max: 2,
+            ..Limits::default()
+        };
         let admissions = Admissions::default();
         let alice: UserId = "alice".into();
         for _ in 0..2 {
-            assert_eq!(admissions.take(&limits, Some(&alice)), Ok(Some(alice.clone())));
+            assert_eq!(
+                admissions.take(&limits, Some(&alice)),
+                Ok(Some(alice.clone()))
+            );
         }
-        assert_eq!(admissions.take(&limits, Some(&alice)).unwrap_err().code, ErrorCode::LimitExceeded);
+        assert_eq!(
+            admissions.take(&limits, Some(&alice)).unwrap_err().code,
+            ErrorCode::LimitExceeded
+        );
         assert_eq!(admissions.take(&limits, None), Ok(None));
-        assert_eq!(admissions.take(&limits, None).unwrap_err().code, ErrorCode::Unavailable);
+        assert_eq!(
+            admissions.take(&limits, None).unwrap_err().code,
+            ErrorCode::Unavailable
+        );
         assert_eq!(admissions.sessions(), 3);
     }
 }

@@ -51,7 +51,11 @@ impl Node {
     /// `unknown_namespace`, `unavailable`.
     pub async fn remove_history(&self, channel: &ChannelName) -> Result<(), ClientError> {
         self.shared().policy(channel)?;
-        self.shared().engine.remove_history(channel).await.map_err(engine_error)
+        self.shared()
+            .engine
+            .remove_history(channel)
+            .await
+            .map_err(engine_error)
     }
 
     /// Lists channels that have subscribers on this node, a position or members, sorted by name.
@@ -66,19 +70,40 @@ impl Node {
     ) -> Result<ChannelListing, ClientError> {
         let shared = self.shared();
         let after_text = after.as_ref().map(ChannelName::as_str);
-        let known = shared.engine.channels(pattern.as_ref(), after_text, limit).await.map_err(engine_error)?;
+        let known = shared
+            .engine
+            .channels(pattern.as_ref(), after_text, limit)
+            .await
+            .map_err(engine_error)?;
         let mut found: HashMap<ChannelName, ChannelSummary> = known
             .channels
             .into_iter()
             .map(|info| {
                 let (channel, position, members) = (info.channel, info.position, info.members);
-                (channel.clone(), ChannelSummary { channel, subscriptions: 0, members, position })
+                (
+                    channel.clone(),
+                    ChannelSummary {
+                        channel,
+                        subscriptions: 0,
+                        members,
+                        position,
+                    },
+                )
             })
             .collect();
         let mut more = known.more;
         // Channels that are only subscribed to are not known to the engine; and what it cut off is not looked at here.
-        let last_known = if more { found.keys().max().cloned() } else { None };
-        for local in self.ask_shards(|reply| Control::Channels { reply }).await.into_iter().flatten() {
+        let last_known = if more {
+            found.keys().max().cloned()
+        } else {
+            None
+        };
+        for local in self
+            .ask_shards(|reply| Control::Channels { reply })
+            .await
+            .into_iter()
+            .flatten()
+        {
             let (channel, subscriptions): (ChannelName, u64) = local;
             let wanted = pattern.as_ref().is_none_or(|p| p.matches(&channel))
                 && after.as_ref().is_none_or(|a| channel > *a)
@@ -89,16 +114,35 @@ impl Node {
             if let Some(summary) = found.get_mut(&channel) {
                 summary.subscriptions += subscriptions;
             } else if subscriptions > 0 {
-                let read = Read { from: ReadFrom::Newest, limit: 0 };
-                let position = shared.engine.read(&channel, read).await.map_err(engine_error)?.top;
-                found.insert(channel.clone(), ChannelSummary { channel, subscriptions, members: 0, position });
+                let read = Read {
+                    from: ReadFrom::Newest,
+                    limit: 0,
+                };
+                let position = shared
+                    .engine
+                    .read(&channel, read)
+                    .await
+                    .map_err(engine_error)?
+                    .top;
+                found.insert(
+                    channel.clone(),
+                    ChannelSummary {
+                        channel,
+                        subscriptions,
+                        members: 0,
+                        position,
+                    },
+                );
             }
         }
         let mut channels: Vec<_> = found.into_values().collect();
         channels.sort_by(|a, b| a.channel.cmp(&b.channel));
         more |= channels.len() > limit;
         channels.truncate(limit);
-        let next = channels.last().filter(|_| more).map(|last| last.channel.clone());
+        let next = channels
+            .last()
+            .filter(|_| more)
+            .map(|last| last.channel.clone());
         Ok(ChannelListing { channels, next })
     }
 }
@@ -112,6 +156,9 @@ impl Shared {
     ) -> Result<History, ClientError> {
         self.policy(channel)?;
         let limit = limit.unwrap_or(u32::MAX).min(self.limits.history_page_max) as usize;
-        self.engine.read(channel, Read { from, limit }).await.map_err(engine_error)
+        self.engine
+            .read(channel, Read { from, limit })
+            .await
+            .map_err(engine_error)
     }
 }

@@ -10,7 +10,9 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+        }
     }
 
     /// Milliseconds since the node started; never goes back.
@@ -19,7 +21,10 @@ impl Clock {
     }
 
     /// Milliseconds since 1970, as the machine believes.
+    #[allow(clippy::unused_self, reason = "both clocks are read through one value, so that tests can set them later")]
     pub(crate) fn wall_ms(self) -> u64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| d.as_millis() as u64)
     }
 }

@@ -74,10 +74,23 @@ pub(crate) enum Follower {
 }
 
 impl Dispatch {
-    pub(crate) fn new(mailboxes: Vec<Arc<Mailbox<Mail>>>, metrics: Arc<Metrics>, deflate_bytes_min: usize) -> Self {
-        assert!(mailboxes.len() <= SHARDS_MAX, "a mask has {SHARDS_MAX} bits");
+    pub(crate) fn new(
+        mailboxes: Vec<Arc<Mailbox<Mail>>>,
+        metrics: Arc<Metrics>,
+        deflate_bytes_min: usize,
+    ) -> Self {
+        assert!(
+            mailboxes.len() <= SHARDS_MAX,
+            "a mask has {SHARDS_MAX} bits"
+        );
         let stripes = (0..STRIPES).map(|_| Stripe::default()).collect();
-        Self { stripes, mailboxes, metrics, deflate_bytes_min, hasher: std::hash::RandomState::new() }
+        Self {
+            stripes,
+            mailboxes,
+            metrics,
+            deflate_bytes_min,
+            hasher: std::hash::RandomState::new(),
+        }
     }
 
     fn stripe(&self, channel: &ChannelName) -> &Stripe {
@@ -95,7 +108,10 @@ impl Dispatch {
         let stripe = self.stripe(channel);
         let _one_at_a_time = stripe.transition.lock().await;
         let first = {
-            let mut channels = stripe.channels.write().unwrap_or_else(PoisonError::into_inner);
+            let mut channels = stripe
+                .channels
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
             let entry = channels.entry(channel.clone()).or_default();
             let first = entry.is_empty();
             match &follower {
@@ -127,8 +143,14 @@ impl Dispatch {
 
     /// Takes a follower out; true when it was the last.
     fn remove(&self, channel: &ChannelName, follower: &Follower) -> bool {
-        let mut channels = self.stripe(channel).channels.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(entry) = channels.get_mut(channel) else { return false };
+        let mut channels = self
+            .stripe(channel)
+            .channels
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Some(entry) = channels.get_mut(channel) else {
+            return false;
+        };
         match follower {
             Follower::Shard(shard) => entry.mask &= !(1 << shard),
             Follower::Watcher(gone) => entry.watchers.retain(|watcher| !Arc::ptr_eq(watcher, gone)),
@@ -140,9 +162,20 @@ impl Dispatch {
         last
     }
 
-    fn deliver(&self, channel: &ChannelName, frame: impl FnOnce() -> Frame, event: impl Fn() -> WatchEvent) {
-        let channels = self.stripe(channel).channels.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(entry) = channels.get(channel) else { return };
+    fn deliver(
+        &self,
+        channel: &ChannelName,
+        frame: impl FnOnce() -> Frame,
+        event: impl Fn() -> WatchEvent,
+    ) {
+        let channels = self
+            .stripe(channel)
+            .channels
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Some(entry) = channels.get(channel) else {
+            return;
+        };
         if entry.mask != 0 {
             let broadcast = Arc::new(Broadcast::new(frame(), self.deflate_bytes_min));
             let accepted = Instant::now();
@@ -150,7 +183,10 @@ impl Dispatch {
             while mask != 0 {
                 let shard = mask.trailing_zeros() as usize;
                 mask &= mask - 1;
-                self.mailboxes[shard].send(Mail::Deliver(Delivery { broadcast: Arc::clone(&broadcast), accepted }));
+                self.mailboxes[shard].send(Mail::Deliver(Delivery {
+                    broadcast: Arc::clone(&broadcast),
+                    accepted,
+                }));
             }
         }
         for watcher in &entry.watchers {
@@ -201,10 +237,16 @@ impl Sink for Dispatch {
             mailbox.send(Mail::Interrupted(channels.clone()));
         }
         for stripe in &self.stripes {
-            let table = stripe.channels.read().unwrap_or_else(PoisonError::into_inner);
+            let table = stripe
+                .channels
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
             for (name, entry) in table.iter() {
                 if channels.as_ref().is_none_or(|some| some.contains(name)) {
-                    entry.watchers.iter().for_each(|watcher| watcher.behind.store(true, Ordering::Release));
+                    entry
+                        .watchers
+                        .iter()
+                        .for_each(|watcher| watcher.behind.store(true, Ordering::Release));
                 }
             }
         }

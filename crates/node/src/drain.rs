@@ -25,7 +25,9 @@ impl Node {
     pub async fn drain(&self, window: Duration) {
         self.refuse_sessions();
         for shard in 0..self.shards() {
-            self.mailbox(shard).send(Mail::Drain { window_ms: window.as_millis() as u64 });
+            self.mailbox(shard).send(Mail::Drain {
+                window_ms: window.as_millis() as u64,
+            });
         }
         let mut tick = tokio::time::interval(Duration::from_millis(50));
         while self.sessions() > 0 {

@@ -30,7 +30,10 @@ impl Key {
         for (byte, digits) in secret.iter_mut().zip(hex.as_bytes().chunks(2)) {
             *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
         }
-        Some(Self { session: SessionId::parse(session)?, secret })
+        Some(Self {
+            session: SessionId::parse(session)?,
+            secret,
+        })
     }
 
     /// Compares in constant time: keys are secrets.
@@ -47,10 +50,25 @@ mod tests {
 
     #[test]
     fn keys_survive_their_text_form_and_garbage_is_refused() {
-        let session = SessionId { node: NodeId(0x8f03_aa12), shard: 1, slot: 44, generation: 5 };
-        let key = Key { session, secret: *b"0123456789abcdef" };
+        let session = SessionId {
+            node: NodeId(0x8f03_aa12),
+            shard: 1,
+            slot: 44,
+            generation: 5,
+        };
+        let key = Key {
+            session,
+            secret: *b"0123456789abcdef",
+        };
         assert!(Key::parse(&key.to_text()).is_some_and(|k| k == key));
-        for bad in ["", ".", "x", "8f03aa12-1-2c-5.zz", "8f03aa12-1-2c-5.30", &format!("{}0", key.to_text())] {
+        for bad in [
+            "",
+            ".",
+            "x",
+            "8f03aa12-1-2c-5.zz",
+            "8f03aa12-1-2c-5.30",
+            &format!("{}0", key.to_text()),
+        ] {
             assert!(Key::parse(bad).is_none(), "{bad}");
         }
     }

@@ -11,22 +11,22 @@
 //!
 //! To add a verb for services: a method on [`Node`] beside its kin; if sessions are concerned, a variant of `shard::mail::Mail`.
 
-pub mod opening;
-pub mod node;
-pub mod metrics;
-mod publish;
-mod members;
-mod channels;
-mod sessions;
-mod watch;
 mod admission;
-mod drain;
+mod channels;
 mod clock;
-mod shared;
 mod dispatch;
+mod drain;
 mod key;
 mod mailbox;
+mod members;
+pub mod metrics;
+pub mod node;
+pub mod opening;
+mod publish;
+mod sessions;
 mod shard;
+mod shared;
+mod watch;
 
 pub use admission::Admission;
 pub use channels::{ChannelListing, ChannelSummary};

@@ -59,7 +59,10 @@ impl<T> Mailbox<T> {
 
     /// Takes all there is into `batch`, which must be empty: the two change places, so neither allocates again.
     pub(crate) fn take(&self, batch: &mut Vec<T>) {
-        debug_assert!(batch.is_empty(), "a batch is worked off before the next is taken");
+        debug_assert!(
+            batch.is_empty(),
+            "a batch is worked off before the next is taken"
+        );
         let mut items = self.lock();
         std::mem::swap(&mut *items, batch);
         self.len.store(0, Ordering::Relaxed);
@@ -105,7 +108,11 @@ mod tests {
         while total < 20_000 {
             mailbox.filled().await;
             mailbox.take(&mut batch);
-            assert!(batch.len() <= 8 + 4, "{} waited where 8 and one a sender may", batch.len());
+            assert!(
+                batch.len() <= 8 + 4,
+                "{} waited where 8 and one a sender may",
+                batch.len()
+            );
             for (sender, number) in batch.drain(..) {
                 assert_eq!(number, next[sender as usize]);
                 next[sender as usize] += 1;

@@ -24,8 +24,15 @@ impl Node {
     ///
     /// # Errors
     /// `unavailable`.
-    pub async fn count_members(&self, channels: &[ChannelName]) -> Result<Vec<Counts>, ClientError> {
-        self.shared().engine.count_members(channels).await.map_err(engine_error)
+    pub async fn count_members(
+        &self,
+        channels: &[ChannelName],
+    ) -> Result<Vec<Counts>, ClientError> {
+        self.shared()
+            .engine
+            .count_members(channels)
+            .await
+            .map_err(engine_error)
     }
 }
 
@@ -38,14 +45,20 @@ impl Shared {
     ) -> Result<MemberPage, ClientError> {
         self.tracks_presence(channel)?;
         let limit = limit.unwrap_or(u32::MAX).min(self.limits.presence_page_max) as usize;
-        self.engine.members(channel, MemberQuery { after: page, limit }).await.map_err(engine_error)
+        self.engine
+            .members(channel, MemberQuery { after: page, limit })
+            .await
+            .map_err(engine_error)
     }
 
     pub(crate) fn tracks_presence(&self, channel: &ChannelName) -> Result<(), ClientError> {
         if self.policy(channel)?.presence {
             return Ok(());
         }
-        let message = format!("namespace `{}` does not track presence: set `presence = true`", channel.namespace());
+        let message = format!(
+            "namespace `{}` does not track presence: set `presence = true`",
+            channel.namespace()
+        );
         Err(ClientError::new(ErrorCode::NotFound, message))
     }
 }

@@ -95,27 +95,84 @@ impl Metrics {
     /// Registers every metric.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("sessions", "Live sessions", self.sessions.clone());
-        registry.register("sessions_opened", "Sessions opened", self.sessions_opened.clone());
-        registry.register("session_closes", "Sessions closed, by close code", self.closes.clone());
-        registry.register("subscriptions", "Live subscriptions", self.subscriptions.clone());
-        registry.register("channels", "Channels with subscribers, counted once a shard", self.channels.clone());
-        registry.register("publications", "Publications received from the engine", self.publications.clone());
-        registry.register("deliveries", "Frames of channels handed to sessions", self.deliveries.clone());
-        registry.register("drops", "Publications dropped for slow consumers", self.drops.clone());
+        registry.register(
+            "sessions_opened",
+            "Sessions opened",
+            self.sessions_opened.clone(),
+        );
+        registry.register(
+            "session_closes",
+            "Sessions closed, by close code",
+            self.closes.clone(),
+        );
+        registry.register(
+            "subscriptions",
+            "Live subscriptions",
+            self.subscriptions.clone(),
+        );
+        registry.register(
+            "channels",
+            "Channels with subscribers, counted once a shard",
+            self.channels.clone(),
+        );
+        registry.register(
+            "publications",
+            "Publications received from the engine",
+            self.publications.clone(),
+        );
+        registry.register(
+            "deliveries",
+            "Frames of channels handed to sessions",
+            self.deliveries.clone(),
+        );
+        registry.register(
+            "drops",
+            "Publications dropped for slow consumers",
+            self.drops.clone(),
+        );
         registry.register("gaps", "Gaps announced, by cause", self.gaps.clone());
-        registry.register_with_unit("outbox", "Bytes waiting for slow readers", Unit::Bytes, self.outbox_bytes.clone());
-        registry.register("handshake_refusals", "Handshakes refused, by cause", self.handshake_refusals.clone());
-        registry.register("command_errors", "Commands answered with an error, by cause", self.command_errors.clone());
-        registry.register("commands", "Commands taken from clients", self.commands.clone());
-        registry.register("heartbeats_missed", "Sessions closed for want of a pong", self.heartbeats_missed.clone());
-        registry.register("engine_interruptions", "Times deliveries may have been lost", self.interruptions.clone());
+        registry.register_with_unit(
+            "outbox",
+            "Bytes waiting for slow readers",
+            Unit::Bytes,
+            self.outbox_bytes.clone(),
+        );
+        registry.register(
+            "handshake_refusals",
+            "Handshakes refused, by cause",
+            self.handshake_refusals.clone(),
+        );
+        registry.register(
+            "command_errors",
+            "Commands answered with an error, by cause",
+            self.command_errors.clone(),
+        );
+        registry.register(
+            "commands",
+            "Commands taken from clients",
+            self.commands.clone(),
+        );
+        registry.register(
+            "heartbeats_missed",
+            "Sessions closed for want of a pong",
+            self.heartbeats_missed.clone(),
+        );
+        registry.register(
+            "engine_interruptions",
+            "Times deliveries may have been lost",
+            self.interruptions.clone(),
+        );
         registry.register_with_unit(
             "publish_to_write",
             "From acceptance to the last write on a shard",
             Unit::Seconds,
             self.publish_to_write.clone(),
         );
-        registry.register("shard_batch", "Mailbox entries taken at once", self.shard_batch.clone());
+        registry.register(
+            "shard_batch",
+            "Mailbox entries taken at once",
+            self.shard_batch.clone(),
+        );
     }
 
     pub(crate) fn gap(&self, cause: &'static str) {
@@ -124,6 +181,8 @@ impl Metrics {
 
     /// Counts a refused handshake.
     pub fn refused(&self, cause: &'static str) {
-        self.handshake_refusals.get_or_create(&CauseLabel { cause }).inc();
+        self.handshake_refusals
+            .get_or_create(&CauseLabel { cause })
+            .inc();
     }
 }

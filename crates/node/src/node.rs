@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use socket2::Socket;
-use switchboard_core::{ClientError, ErrorCode, Identity, Limits, NodeId, PolicyTable, TokenVerifier};
+use switchboard_core::{
+    ClientError, ErrorCode, Identity, Limits, NodeId, PolicyTable, TokenVerifier,
+};
 use switchboard_engine::{Engine, Sink};
 use tokio::sync::oneshot;
 
@@ -95,8 +97,14 @@ impl Node {
         let mut id = [0; 4];
         getrandom::fill(&mut id).map_err(StartError::Random)?;
         let metrics = Arc::new(Metrics::default());
-        let mailboxes = (0..config.shards).map(|_| Arc::new(Mailbox::new(config.limits.mailbox_len_max))).collect();
-        let dispatch = Arc::new(Dispatch::new(mailboxes, Arc::clone(&metrics), config.limits.deflate_bytes_min));
+        let mailboxes = (0..config.shards)
+            .map(|_| Arc::new(Mailbox::new(config.limits.mailbox_len_max)))
+            .collect();
+        let dispatch = Arc::new(Dispatch::new(
+            mailboxes,
+            Arc::clone(&metrics),
+            config.limits.deflate_bytes_min,
+        ));
         let clock = Clock::new();
         let sink: Arc<dyn Sink> = Arc::<Dispatch>::clone(&dispatch);
         let shared = Arc::new(Shared {
@@ -117,7 +125,12 @@ impl Node {
             .map(|index| shard::start(index, Arc::clone(&shared)))
             .collect::<Result<Vec<_>, _>>()
             .map_err(StartError::Thread)?;
-        Ok(Self { inner: Arc::new(Inner { shared, threads: std::sync::Mutex::new(threads) }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                shared,
+                threads: std::sync::Mutex::new(threads),
+            }),
+        })
     }
 
     /// Ends every session at once, then the shards and the engine; waits for them.
@@ -127,7 +140,11 @@ impl Node {
             self.mailbox(shard).send(Mail::Stop);
         }
         let threads = {
-            let mut threads = self.inner.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut threads = self
+                .inner
+                .threads
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             std::mem::take(&mut *threads)
         };
         for thread in threads {
@@ -181,9 +198,15 @@ impl Node {
     /// `permission_denied` or `unknown_namespace` for a channel, `limit_exceeded` for too many.
     pub fn check_opening(&self, opening: &Opening) -> Result<(), ClientError> {
         let (shared, grants) = (self.shared(), &opening.identity.grants);
-        let max = shared.limits.opening_channels_max.min(shared.limits.subscriptions_per_session_max);
+        let max = shared
+            .limits
+            .opening_channels_max
+            .min(shared.limits.subscriptions_per_session_max);
         if opening.channels.len() + grants.channels.len() > max {
-            let message = format!("{} channels at once: at most {max}", opening.channels.len() + grants.channels.len());
+            let message = format!(
+                "{} channels at once: at most {max}",
+                opening.channels.len() + grants.channels.len()
+            );
             return Err(ClientError::new(ErrorCode::LimitExceeded, message));
         }
         for channel in opening.channels.iter().chain(&grants.channels) {
@@ -209,16 +232,30 @@ impl Node {
     /// past the request's head. The socket is used as non-blocking.
     pub fn adopt(&self, opening: Opening, admission: Admission, socket: Socket, leftover: Bytes) {
         let shard = self.next_shard();
-        self.mailbox(shard).send(Mail::Adopt(Box::new(shard::mail::Adopt { opening, admission, socket, leftover })));
+        self.mailbox(shard)
+            .send(Mail::Adopt(Box::new(shard::mail::Adopt {
+                opening,
+                admission,
+                socket,
+                leftover,
+            })));
     }
 
     /// Opens a poll session; the first [`Node::poll`] with the key gets what it starts with.
     ///
     /// # Errors
     /// `unavailable` when the node stops.
-    pub async fn open_poll(&self, opening: Opening, admission: Admission) -> Result<String, ClientError> {
+    pub async fn open_poll(
+        &self,
+        opening: Opening,
+        admission: Admission,
+    ) -> Result<String, ClientError> {
         let (reply, answer) = oneshot::channel();
-        self.mailbox(self.next_shard()).send(Mail::OpenPoll { opening: Box::new(opening), admission, reply });
+        self.mailbox(self.next_shard()).send(Mail::OpenPoll {
+            opening: Box::new(opening),
+            admission,
+            reply,
+        });
         answer.await.map_err(|_| stopped())
     }
 
@@ -229,11 +266,21 @@ impl Node {
     ///
     /// # Cancel safety
     /// Cancel safe: what the answer would have carried stays until a later cursor acknowledges it.
-    pub async fn poll(&self, key: &str, sequence: u64, wait: Duration) -> Result<PollBatch, PollRefused> {
+    pub async fn poll(
+        &self,
+        key: &str,
+        sequence: u64,
+        wait: Duration,
+    ) -> Result<PollBatch, PollRefused> {
         let key = self.local_key(key).ok_or(PollRefused::Gone)?;
         let (reply, answer) = oneshot::channel();
         let wait = wait.min(self.limits().poll_wait_max);
-        self.mailbox(key.session.shard).send(Mail::Poll { key, sequence, wait_ms: wait.as_millis() as u64, reply });
+        self.mailbox(key.session.shard).send(Mail::Poll {
+            key,
+            sequence,
+            wait_ms: wait.as_millis() as u64,
+            reply,
+        });
         answer.await.unwrap_or(Err(PollRefused::Gone))
     }
 
@@ -244,7 +291,8 @@ impl Node {
     pub async fn commands(&self, key: &str, body: Bytes) -> Result<Bytes, PollRefused> {
         let key = self.local_key(key).ok_or(PollRefused::Gone)?;
         let (reply, answer) = oneshot::channel();
-        self.mailbox(key.session.shard).send(Mail::Commands { key, body, reply });
+        self.mailbox(key.session.shard)
+            .send(Mail::Commands { key, body, reply });
         answer.await.unwrap_or(Err(PollRefused::Gone))
     }
 
@@ -262,7 +310,8 @@ impl Node {
     }
 
     fn local_key(&self, text: &str) -> Option<Key> {
-        Key::parse(text).filter(|key| key.session.node == self.id() && key.session.shard < self.shards())
+        Key::parse(text)
+            .filter(|key| key.session.node == self.id() && key.session.shard < self.shards())
     }
 
     /// Sessions are dealt out in turn: they live long, so the counts stay even.
@@ -273,6 +322,6 @@ impl Node {
 }
 
 fn stopped() -> ClientError {
-    ClientError::new(ErrorCode::Unavailable, "this node is stopping").retry_after(Duration::from_secs(1))
+    ClientError::new(ErrorCode::Unavailable, "this node is stopping")
+        .retry_after(Duration::from_secs(1))
 }
-

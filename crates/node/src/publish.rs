@@ -1,6 +1,8 @@
 //! Publishing: the one way into a channel, for services and clients.
 
-use switchboard_core::{ChannelName, ClientError, ErrorCode, Origin, Payload, Position, Retention, SessionId};
+use switchboard_core::{
+    ChannelName, ClientError, ErrorCode, Origin, Payload, Position, Retention, SessionId,
+};
 use switchboard_engine::{PublishRequest, Published};
 
 use crate::node::Node;
@@ -40,15 +42,26 @@ impl Node {
 }
 
 impl Shared {
-    pub(crate) async fn publish(&self, publish: Publish, from: Option<Origin>) -> Result<Published, ClientError> {
+    pub(crate) async fn publish(
+        &self,
+        publish: Publish,
+        from: Option<Origin>,
+    ) -> Result<Published, ClientError> {
         let policy = self.policy(&publish.channel)?;
         let size = publish.payload.bytes().len();
         if size > self.limits.payload_bytes_max {
-            let message = format!("payload of {size} bytes: at most {} are taken", self.limits.payload_bytes_max);
+            let message = format!(
+                "payload of {size} bytes: at most {} are taken",
+                self.limits.payload_bytes_max
+            );
             return Err(ClientError::new(ErrorCode::PayloadTooLarge, message));
         }
         let request = PublishRequest {
-            retention: if publish.skip_history { Retention::NONE } else { policy.retention },
+            retention: if publish.skip_history {
+                Retention::NONE
+            } else {
+                policy.retention
+            },
             channel: publish.channel,
             payload: publish.payload,
             id: publish.id,

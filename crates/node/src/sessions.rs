@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use switchboard_core::{ChannelName, ClientError, Close, ErrorCode, Frame, Payload, SessionId, UserId};
+use switchboard_core::{
+    ChannelName, ClientError, Close, ErrorCode, Frame, Payload, SessionId, UserId,
+};
 use tokio::sync::oneshot;
 
 use crate::Transport;
@@ -50,9 +52,17 @@ impl Node {
         let mut sessions = Vec::new();
         let first = after.map_or(0, |session| session.shard);
         for shard in first..self.shards() {
-            let slot = after.filter(|session| session.shard == shard).map_or(0, |session| session.slot + 1);
+            let slot = after
+                .filter(|session| session.shard == shard)
+                .map_or(0, |session| session.slot + 1);
             let wanted = limit + 1 - sessions.len();
-            let page = self.ask_shard(shard, |reply| Control::List { from_slot: slot, limit: wanted, reply }).await;
+            let page = self
+                .ask_shard(shard, |reply| Control::List {
+                    from_slot: slot,
+                    limit: wanted,
+                    reply,
+                })
+                .await;
             sessions.extend(page.unwrap_or_default());
             if sessions.len() > limit {
                 break;
@@ -66,7 +76,12 @@ impl Node {
 
     /// Finds a user's live sessions on this node.
     pub async fn lookup_user(&self, user: &UserId) -> Vec<SessionInfo> {
-        let found = self.ask_shards(|reply| Control::Lookup { user: user.clone(), reply }).await;
+        let found = self
+            .ask_shards(|reply| Control::Lookup {
+                user: user.clone(),
+                reply,
+            })
+            .await;
         found.into_iter().flatten().collect()
     }
 
@@ -82,7 +97,12 @@ impl Node {
         }
         let time_ms = self.shared().clock.wall_ms();
         let broadcast = self.shared().broadcast(Frame::Direct { payload, time_ms });
-        self.control(target, |target, reply| Control::Send { target, broadcast: broadcast.clone(), reply }).await
+        self.control(target, |target, reply| Control::Send {
+            target,
+            broadcast: broadcast.clone(),
+            reply,
+        })
+        .await
     }
 
     /// Subscribes a session or all of a user's to a channel, whatever their tokens grant. Gives the number of
@@ -90,9 +110,18 @@ impl Node {
     ///
     /// # Errors
     /// `unknown_namespace`, `not_found` for a session that is not here.
-    pub async fn subscribe(&self, target: Target, channel: ChannelName) -> Result<u64, ClientError> {
+    pub async fn subscribe(
+        &self,
+        target: Target,
+        channel: ChannelName,
+    ) -> Result<u64, ClientError> {
         self.shared().policy(&channel)?;
-        self.control(target, |target, reply| Control::Subscribe { target, channel: channel.clone(), reply }).await
+        self.control(target, |target, reply| Control::Subscribe {
+            target,
+            channel: channel.clone(),
+            reply,
+        })
+        .await
     }
 
     /// Ends a channel's subscription of a session or of all of a user's. Gives the number of sessions concerned.
@@ -121,7 +150,12 @@ impl Node {
     /// # Errors
     /// `not_found` for a session that is not here.
     pub async fn disconnect(&self, target: Target, close: Close) -> Result<u64, ClientError> {
-        self.control(target, |target, reply| Control::Disconnect { target, close: close.clone(), reply }).await
+        self.control(target, |target, reply| Control::Disconnect {
+            target,
+            close: close.clone(),
+            reply,
+        })
+        .await
     }
 
     async fn control(
@@ -130,28 +164,46 @@ impl Node {
         control: impl Fn(Target, oneshot::Sender<u64>) -> Control,
     ) -> Result<u64, ClientError> {
         let Target::Session(session) = target else {
-            return Ok(self.ask_shards(|reply| control(target.clone(), reply)).await.into_iter().sum());
+            return Ok(self
+                .ask_shards(|reply| control(target.clone(), reply))
+                .await
+                .into_iter()
+                .sum());
         };
         let count = if session.node == self.id() && session.shard < self.shards() {
-            self.ask_shard(session.shard, |reply| control(Target::Session(session), reply)).await.unwrap_or(0)
+            self.ask_shard(session.shard, |reply| {
+                control(Target::Session(session), reply)
+            })
+            .await
+            .unwrap_or(0)
         } else {
             0
         };
         if count == 0 {
-            return Err(ClientError::new(ErrorCode::NotFound, format!("no session {session} on this node")));
+            return Err(ClientError::new(
+                ErrorCode::NotFound,
+                format!("no session {session} on this node"),
+            ));
         }
         Ok(count)
     }
 
     /// Asks one shard; nothing when it has stopped.
-    pub(crate) async fn ask_shard<T>(&self, shard: u16, ask: impl FnOnce(oneshot::Sender<T>) -> Control) -> Option<T> {
+    pub(crate) async fn ask_shard<T>(
+        &self,
+        shard: u16,
+        ask: impl FnOnce(oneshot::Sender<T>) -> Control,
+    ) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.mailbox(shard).send(Mail::Control(ask(reply)));
         answer.await.ok()
     }
 
     /// Asks all shards at once; those that have stopped are left out.
-    pub(crate) async fn ask_shards<T>(&self, ask: impl Fn(oneshot::Sender<T>) -> Control) -> Vec<T> {
+    pub(crate) async fn ask_shards<T>(
+        &self,
+        ask: impl Fn(oneshot::Sender<T>) -> Control,
+    ) -> Vec<T> {
         let mut answers = Vec::new();
         for shard in 0..self.shards() {
             let (reply, answer) = oneshot::channel();

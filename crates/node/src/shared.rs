@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use switchboard_core::{ChannelName, ClientError, ErrorCode, Limits, NodeId, Policy, PolicyTable, TokenVerifier};
+use switchboard_core::Frame;
+use switchboard_core::{
+    ChannelName, ClientError, ErrorCode, Limits, NodeId, Policy, PolicyTable, TokenVerifier,
+};
 use switchboard_engine::{Engine, EngineError};
 use switchboard_protocol::broadcast::Broadcast;
-use switchboard_core::Frame;
 
 use crate::admission::Admissions;
 use crate::clock::Clock;
@@ -36,7 +38,10 @@ impl Shared {
     /// `unknown_namespace`.
     pub(crate) fn policy(&self, channel: &ChannelName) -> Result<&Arc<Policy>, ClientError> {
         self.policies.policy(channel).ok_or_else(|| {
-            let message = format!("no namespace `{}` is configured (channel {channel})", channel.namespace());
+            let message = format!(
+                "no namespace `{}` is configured (channel {channel})",
+                channel.namespace()
+            );
             ClientError::new(ErrorCode::UnknownNamespace, message)
         })
     }
@@ -52,10 +57,19 @@ pub(crate) fn engine_error(error: EngineError) -> ClientError {
     match error {
         EngineError::PositionMismatch { current } => ClientError::new(
             ErrorCode::PositionUnavailable,
-            format!("the channel stands at epoch {} offset {}: nothing was published", current.epoch, current.offset),
+            format!(
+                "the channel stands at epoch {} offset {}: nothing was published",
+                current.epoch, current.offset
+            ),
         ),
-        EngineError::UnknownPage => ClientError::new(ErrorCode::BadRequest, "unknown page: start again without one"),
-        EngineError::Unavailable { reason, may_have_happened } => {
+        EngineError::UnknownPage => ClientError::new(
+            ErrorCode::BadRequest,
+            "unknown page: start again without one",
+        ),
+        EngineError::Unavailable {
+            reason,
+            may_have_happened,
+        } => {
             tracing::warn!(error = %reason, may_have_happened, "engine unavailable");
             let message = if may_have_happened {
                 "the engine did not answer: the write may have happened; retry with the same id"

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use switchboard_core::sync::{CatchUp, Found, Placed, Query};
-use switchboard_core::{ChannelName, ClientError, Epoch, GapReason, Member, Position, PresenceEvent, Publication, Start};
+use switchboard_core::{
+    ChannelName, ClientError, Epoch, GapReason, Member, Position, PresenceEvent, Publication, Start,
+};
 use switchboard_engine::{MemberQuery, Read, ReadFrom};
 use tokio::sync::mpsc;
 
@@ -66,10 +68,22 @@ struct Following {
 impl Following {
     async fn start(shared: &Arc<Shared>, channel: ChannelName) -> Result<Self, ClientError> {
         let (sender, events) = mpsc::channel(shared.limits.watch_queue_max);
-        let watcher = Arc::new(Watcher { events: sender, behind: AtomicBool::new(false) });
+        let watcher = Arc::new(Watcher {
+            events: sender,
+            behind: AtomicBool::new(false),
+        });
         let follower = Follower::Watcher(Arc::clone(&watcher));
-        shared.dispatch.follow(&*shared.engine, &channel, follower).await.map_err(engine_error)?;
-        Ok(Self { shared: Arc::clone(shared), channel, watcher, events })
+        shared
+            .dispatch
+            .follow(&*shared.engine, &channel, follower)
+            .await
+            .map_err(engine_error)?;
+        Ok(Self {
+            shared: Arc::clone(shared),
+            channel,
+            watcher,
+            events,
+        })
     }
 
     /// The next event; nothing when events were lost and the stream has to catch up.
@@ -79,7 +93,9 @@ impl Following {
                 return None;
             }
             // The flag may be raised while nothing comes: an interruption has no event of its own.
-            match tokio::time::timeout(std::time::Duration::from_millis(250), self.events.recv()).await {
+            match tokio::time::timeout(std::time::Duration::from_millis(250), self.events.recv())
+                .await
+            {
                 Ok(Some(event)) => return Some(event),
                 Ok(None) => unreachable!("the watcher holds a sender"),
                 Err(_) => {}
@@ -101,7 +117,10 @@ impl Drop for Following {
         // Outside a runtime (its shutdown) there is nobody left to deliver to either.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                shared.dispatch.unfollow(&*shared.engine, &channel, follower, || false).await;
+                shared
+                    .dispatch
+                    .unfollow(&*shared.engine, &channel, follower, || false)
+                    .await;
             });
         }
     }
@@ -173,10 +192,14 @@ impl ChannelWatch {
     }
 
     async fn read_on(&mut self) -> Result<(), ClientError> {
-        let Some(catch_up) = &self.catch_up else { return Ok(()) };
+        let Some(catch_up) = &self.catch_up else {
+            return Ok(());
+        };
         let shared = &self.following.shared;
         let found = read(shared, &self.following.channel, catch_up.query()).await?;
-        let Some(catch_up) = &mut self.catch_up else { return Ok(()) };
+        let Some(catch_up) = &mut self.catch_up else {
+            return Ok(());
+        };
         let found = Found {
             publications: found.publications.into_iter().map(Placeable).collect(),
             top: found.top,
@@ -185,13 +208,21 @@ impl ChannelWatch {
         let step = catch_up.read(found);
         if let Some(opening) = step.opening.filter(|_| self.at.is_none()) {
             let (position, recovered) = (opening.position, opening.recovered);
-            self.ready.push_back(ChannelUpdate::Subscribed { position, recovered });
+            self.ready.push_back(ChannelUpdate::Subscribed {
+                position,
+                recovered,
+            });
         }
         if let Some((position, reason)) = step.gap {
             self.following.shared.metrics.gap(reason.as_str());
-            self.ready.push_back(ChannelUpdate::Gap { position, reason });
+            self.ready
+                .push_back(ChannelUpdate::Gap { position, reason });
         }
-        self.ready.extend(step.deliver.into_iter().map(|Placeable(p)| ChannelUpdate::Message(p)));
+        self.ready.extend(
+            step.deliver
+                .into_iter()
+                .map(|Placeable(p)| ChannelUpdate::Message(p)),
+        );
         if let Some(position) = step.done {
             self.at = Some(position);
             self.catch_up = None;
@@ -212,7 +243,11 @@ pub(crate) async fn read(
         Query::Newest(count) => (ReadFrom::Newest, page.min(count as usize)),
         Query::After(position) => (ReadFrom::After(position), page),
     };
-    shared.engine.read(channel, Read { from, limit }).await.map_err(engine_error)
+    shared
+        .engine
+        .read(channel, Read { from, limit })
+        .await
+        .map_err(engine_error)
 }
 
 /// A service's watch over a channel's members.
@@ -250,7 +285,9 @@ impl PresenceWatch {
     }
 
     fn take(&mut self, event: Arc<PresenceEvent>) {
-        let Some((epoch, sequence)) = self.at else { return };
+        let Some((epoch, sequence)) = self.at else {
+            return;
+        };
         if event.epoch == epoch && event.sequence <= sequence {
             return;
         }
@@ -271,10 +308,19 @@ impl PresenceWatch {
     /// Reads one page. The changes after the first page's number are queued meanwhile; a member that such a change
     /// brings or takes may be in a later page already or no longer, which replaying the change sets right.
     async fn read_on(&mut self) -> Result<(), ClientError> {
-        let Some(after) = self.page.clone() else { return Ok(()) };
+        let Some(after) = self.page.clone() else {
+            return Ok(());
+        };
         let shared = &self.following.shared;
-        let query = MemberQuery { after, limit: shared.limits.presence_page_max as usize };
-        let page = shared.engine.members(&self.following.channel, query).await.map_err(engine_error)?;
+        let query = MemberQuery {
+            after,
+            limit: shared.limits.presence_page_max as usize,
+        };
+        let page = shared
+            .engine
+            .members(&self.following.channel, query)
+            .await
+            .map_err(engine_error)?;
         let (epoch, sequence) = *self.at.get_or_insert((page.epoch, page.sequence));
         if page.epoch != epoch {
             self.start_over();
@@ -282,7 +328,12 @@ impl PresenceWatch {
         }
         let complete = page.next.is_none();
         self.page = page.next.map(Some);
-        self.ready.push_back(PresenceUpdate::Snapshot { members: page.members, complete, epoch, sequence });
+        self.ready.push_back(PresenceUpdate::Snapshot {
+            members: page.members,
+            complete,
+            epoch,
+            sequence,
+        });
         Ok(())
     }
 }
@@ -292,12 +343,21 @@ impl Node {
     ///
     /// # Errors
     /// `unknown_namespace`, `unavailable`.
-    pub async fn watch_channel(&self, channel: ChannelName, start: Start) -> Result<ChannelWatch, ClientError> {
+    pub async fn watch_channel(
+        &self,
+        channel: ChannelName,
+        start: Start,
+    ) -> Result<ChannelWatch, ClientError> {
         self.shared().policy(&channel)?;
         let following = Following::start(self.shared(), channel).await?;
         // Nothing is parked here: the stream's own queue holds what comes meanwhile.
         let catch_up = Some(CatchUp::new(start, 0));
-        Ok(ChannelWatch { following, ready: VecDeque::new(), catch_up, at: None })
+        Ok(ChannelWatch {
+            following,
+            ready: VecDeque::new(),
+            catch_up,
+            at: None,
+        })
     }
 
     /// Watches a channel's members: a snapshot, then numbered changes without a hole between; from `resume` on without a
@@ -313,10 +373,22 @@ impl Node {
         let shared = self.shared();
         shared.tracks_presence(&channel)?;
         let following = Following::start(shared, channel.clone()).await?;
-        let query = MemberQuery { after: None, limit: 0 };
-        let now = shared.engine.members(&channel, query).await.map_err(engine_error)?;
+        let query = MemberQuery {
+            after: None,
+            limit: 0,
+        };
+        let now = shared
+            .engine
+            .members(&channel, query)
+            .await
+            .map_err(engine_error)?;
         let current = resume.filter(|resume| *resume == (now.epoch, now.sequence));
         let page = if current.is_some() { None } else { Some(None) };
-        Ok(PresenceWatch { following, ready: VecDeque::new(), page, at: current })
+        Ok(PresenceWatch {
+            following,
+            ready: VecDeque::new(),
+            page,
+            at: current,
+        })
     }
 }

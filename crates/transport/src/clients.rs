@@ -116,7 +116,9 @@ impl Clients {
 
 impl std::fmt::Debug for Clients {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Clients").field("config", &self.shared.config).finish_non_exhaustive()
+        f.debug_struct("Clients")
+            .field("config", &self.shared.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -142,13 +144,16 @@ fn routes(shared: &Arc<Shared>, extra: Router) -> Router {
         .merge(extra)
         .fallback(async || {
             let message = "no such path: the hub serves /v1/ws, /v1/sse, /v1/poll and /v1/commands";
-            Refusal::with_status(StatusCode::NOT_FOUND, ErrorCode::NotFound, message).into_response()
+            Refusal::with_status(StatusCode::NOT_FOUND, ErrorCode::NotFound, message)
+                .into_response()
         })
 }
 
 fn cross_origin(config: &TransportConfig) -> CorsLayer {
     let allowed = config.allowed_origins.clone();
-    let is_allowed = move |origin: &HeaderValue, _: &_| origin.to_str().is_ok_and(|origin| allowed.contains(origin));
+    let is_allowed = move |origin: &HeaderValue, _: &_| {
+        origin.to_str().is_ok_and(|origin| allowed.contains(origin))
+    };
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(is_allowed))
         .allow_credentials(true)

@@ -30,7 +30,10 @@ pub(crate) async fn execute(State(shared): State<Arc<Shared>>, request: Request)
         Ok(replies) => {
             let mut response = Response::new(Body::from(replies));
             let headers = response.headers_mut();
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+            headers.insert(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("application/x-ndjson"),
+            );
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
         }
@@ -46,27 +49,45 @@ async fn attempt(shared: &Shared, head: &Parts, body: Body) -> Result<Bytes, Ref
         let message = "parameter `key` is missing: it is in the session's `open` frame";
         return Err(ClientError::new(ErrorCode::BadRequest, message).into());
     };
-    if texts(&head.headers, &header::CONTENT_ENCODING).iter().any(|encoding| *encoding != "identity") {
+    if texts(&head.headers, &header::CONTENT_ENCODING)
+        .iter()
+        .any(|encoding| *encoding != "identity")
+    {
         let message = "the body must not be compressed";
-        return Err(Refusal::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::BadRequest, message));
+        return Err(Refusal::with_status(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ErrorCode::BadRequest,
+            message,
+        ));
     }
     let body = read(shared, body).await?;
     check_lines(shared, &body)?;
-    shared.node.commands(&key, body).await.map_err(|PollRefused::Gone| Refusal::gone())
+    shared
+        .node
+        .commands(&key, body)
+        .await
+        .map_err(|PollRefused::Gone| Refusal::gone())
 }
 
 async fn read(shared: &Shared, body: Body) -> Result<Bytes, Refusal> {
     let max = shared.config.body_bytes_max;
-    let too_large = || ClientError::new(ErrorCode::PayloadTooLarge, format!("the body has more than {max} bytes"));
+    let too_large = || {
+        ClientError::new(
+            ErrorCode::PayloadTooLarge,
+            format!("the body has more than {max} bytes"),
+        )
+    };
     if body.size_hint().lower() > max as u64 {
         return Err(too_large().into());
     }
     let within = shared.node.limits().handshake_timeout;
     let Ok(read) = timeout(within, Limited::new(body, max).collect()).await else {
         let message = format!("the body did not come within {} s", within.as_secs_f32());
-        return Err(Refusal::with_status(StatusCode::REQUEST_TIMEOUT, ErrorCode::Timeout, message)
-            // What is left of the body would be taken for the next request.
-            .header(header::CONNECTION, HeaderValue::from_static("close")));
+        return Err(
+            Refusal::with_status(StatusCode::REQUEST_TIMEOUT, ErrorCode::Timeout, message)
+                // What is left of the body would be taken for the next request.
+                .header(header::CONNECTION, HeaderValue::from_static("close")),
+        );
     };
     match read {
         Ok(read) => Ok(read.to_bytes()),
@@ -78,7 +99,8 @@ async fn read(shared: &Shared, body: Body) -> Result<Bytes, Refusal> {
 /// Checks the bounds of all lines before any of them is executed.
 fn check_lines(shared: &Shared, body: &[u8]) -> Result<(), ClientError> {
     let lines = commands::split(body);
-    let lines = lines.map_err(|error| ClientError::new(ErrorCode::PayloadTooLarge, error.to_string()))?;
+    let lines =
+        lines.map_err(|error| ClientError::new(ErrorCode::PayloadTooLarge, error.to_string()))?;
     let max = shared.node.limits().command_bytes_max;
     if let Some(line) = lines.iter().find(|line| line.len() > max) {
         let message = format!("command of {} bytes: at most {max} are taken", line.len());

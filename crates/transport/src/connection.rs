@@ -88,7 +88,16 @@ async fn begin(
         }
     };
     let sniffed = sniff(&mut stream).await?;
-    Ok(sniffed.map(|(version, prefix)| (version, Inlet { stream, prefix, slot: None })))
+    Ok(sniffed.map(|(version, prefix)| {
+        (
+            version,
+            Inlet {
+                stream,
+                prefix,
+                slot: None,
+            },
+        )
+    }))
 }
 
 async fn serve_http1(
@@ -102,8 +111,15 @@ async fn serve_http1(
     let slot = Arc::new(Slot::default());
     inlet.slot = Some(Arc::clone(&slot));
     // The first head has what is left of the time from accept; it is also what a connection may be idle between requests.
-    let head_timeout = deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
-    let service = Requests { router, peer, slot: Some(Arc::clone(&slot)), busy: None };
+    let head_timeout = deadline
+        .saturating_duration_since(Instant::now())
+        .max(Duration::from_secs(1));
+    let service = Requests {
+        router,
+        peer,
+        slot: Some(Arc::clone(&slot)),
+        busy: None,
+    };
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
@@ -138,10 +154,20 @@ async fn serve_http1(
     Ok(())
 }
 
-async fn serve_http2(shared: &Arc<Shared>, router: Router, inlet: Inlet, peer: SocketAddr) -> hyper::Result<()> {
+async fn serve_http2(
+    shared: &Arc<Shared>,
+    router: Router,
+    inlet: Inlet,
+    peer: SocketAddr,
+) -> hyper::Result<()> {
     let limits = shared.node.limits();
     let busy = Busy::default();
-    let service = Requests { router, peer, slot: None, busy: Some(busy.clone()) };
+    let service = Requests {
+        router,
+        peer,
+        slot: None,
+        busy: Some(busy.clone()),
+    };
     let mut connection = http2::Builder::new(TrackedExecutor(Arc::clone(shared)))
         .timer(TokioTimer::new())
         .max_header_list_size(limits.header_bytes_max as u32)
@@ -174,10 +200,20 @@ async fn serve_http2(shared: &Arc<Shared>, router: Router, inlet: Inlet, peer: S
 }
 
 /// Gives the connection to the node.
-fn hand_over(shared: &Arc<Shared>, handover: Handover, stream: ClientStream, read: &[u8], prefix: &[u8]) {
+fn hand_over(
+    shared: &Arc<Shared>,
+    handover: Handover,
+    stream: ClientStream,
+    read: &[u8],
+    prefix: &[u8],
+) {
     let Handover { opening, admission } = handover;
     // A copy: an empty or short buffer would pin the block that hyper read into.
-    let leftover = if read.is_empty() && prefix.is_empty() { Bytes::new() } else { [read, prefix].concat().into() };
+    let leftover = if read.is_empty() && prefix.is_empty() {
+        Bytes::new()
+    } else {
+        [read, prefix].concat().into()
+    };
     let outcome = match stream {
         // Registered anew on its shard's runtime, which also drops the wakers that hyper left behind.
         ClientStream::Plain(tcp) => tcp.into_std().map(Socket::from),

@@ -13,28 +13,28 @@
 //!
 //! To add a transport: one file with its handler, one line in [`clients`], its variant of `switchboard_node::Transport`.
 
-pub mod config;
-pub mod proxies;
-pub mod metrics;
 pub mod clients;
+pub mod config;
+pub mod metrics;
+pub mod proxies;
 
-mod listener;
 mod connection;
+mod listener;
+mod requests;
 mod sniff;
 mod stream;
-mod requests;
 
-mod query;
 mod opening;
+mod query;
 mod refusal;
 
-mod ws;
-mod sse;
-mod poll;
 mod commands;
+mod poll;
+mod sse;
+mod ws;
 
-mod takeover;
 mod pump;
+mod takeover;
 
 pub use clients::Clients;
 pub use config::TransportConfig;

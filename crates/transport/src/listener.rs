@@ -47,7 +47,10 @@ pub(crate) async fn run(
 ) {
     let tls = tls.map(acceptor);
     let transport = if tls.is_some() { "https" } else { "http" };
-    let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+    let address = listener
+        .local_addr()
+        .map(|address| address.to_string())
+        .unwrap_or_default();
     tracing::info!(transport, address, "listening for clients");
     let lingering = Arc::new(AtomicUsize::new(0));
     let mut failing = false;
@@ -72,7 +75,9 @@ pub(crate) async fn run(
                     continue;
                 }
                 let (connection, router, tls) = (Arc::clone(shared), router.clone(), tls.clone());
-                shared.spawn(async move { connection::serve(connection, router, tcp, peer, tls, place).await });
+                shared.spawn(async move {
+                    connection::serve(connection, router, tcp, peer, tls, place).await
+                });
             }
             Err(error) if is_of_one_connection(&error) => {
                 shared.metrics.accept_errors.inc();
@@ -120,7 +125,9 @@ fn prepare(tcp: &TcpStream, shared: &Shared) -> io::Result<()> {
     socket.set_tcp_user_timeout(Some(limits.tcp_user_timeout))?;
     socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
     // Reaps half-open peers of connections on which nothing is sent, such as a parked poll's.
-    let keepalive = TcpKeepalive::new().with_time(limits.ping_interval).with_interval(limits.pong_timeout);
+    let keepalive = TcpKeepalive::new()
+        .with_time(limits.ping_interval)
+        .with_interval(limits.pong_timeout);
     socket.set_tcp_keepalive(&keepalive)
 }
 
@@ -168,7 +175,11 @@ mod tests {
     fn the_canned_answer_is_as_long_as_it_says() {
         let text = std::str::from_utf8(TOO_MANY).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
+        assert!(
+            head.contains(&format!("content-length: {}", body.len())),
+            "{}",
+            body.len()
+        );
         assert!(serde_json::from_str::<serde_json::Value>(body).is_ok());
     }
 }

@@ -22,14 +22,26 @@ pub struct TransportMetrics {
 impl TransportMetrics {
     /// Registers every metric.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("http_connections", "Connections that speak HTTP", self.connections.clone());
+        registry.register(
+            "http_connections",
+            "Connections that speak HTTP",
+            self.connections.clone(),
+        );
         registry.register("http_accepts", "Connections accepted", self.accepts.clone());
-        registry.register("http_accept_errors", "Failures to accept a connection", self.accept_errors.clone());
+        registry.register(
+            "http_accept_errors",
+            "Failures to accept a connection",
+            self.accept_errors.clone(),
+        );
         registry.register(
             "http_connections_refused",
             "Connections refused because there were too many",
             self.connections_refused.clone(),
         );
-        registry.register("http_tls_errors", "TLS handshakes that failed", self.tls_errors.clone());
+        registry.register(
+            "http_tls_errors",
+            "TLS handshakes that failed",
+            self.tls_errors.clone(),
+        );
     }
 }

@@ -52,10 +52,19 @@ pub(crate) async fn check(
 pub(crate) fn client_ip(shared: &Shared, head: &Parts) -> Option<IpAddr> {
     let Peer(peer) = head.extensions.get()?;
     let forwarded_for = texts(&head.headers, &FORWARDED_FOR);
-    Some(shared.config.trusted_proxies.client_ip(peer.ip(), forwarded_for.into_iter()))
+    Some(
+        shared
+            .config
+            .trusted_proxies
+            .client_ip(peer.ip(), forwarded_for.into_iter()),
+    )
 }
 
-async fn identify(shared: &Shared, head: &Parts, query_token: Option<&str>) -> Result<Arc<Identity>, ClientError> {
+async fn identify(
+    shared: &Shared,
+    head: &Parts,
+    query_token: Option<&str>,
+) -> Result<Arc<Identity>, ClientError> {
     let authorization = texts(&head.headers, &header::AUTHORIZATION);
     let subprotocols = texts(&head.headers, &header::SEC_WEBSOCKET_PROTOCOL);
     let cookies = texts(&head.headers, &header::COOKIE);
@@ -66,8 +75,11 @@ async fn identify(shared: &Shared, head: &Parts, query_token: Option<&str>) -> R
         cookie_name: shared.config.cookie_name.as_deref(),
         query_token,
     };
-    let found = extract(&input).map_err(|error| ClientError::new(ErrorCode::Unauthenticated, error.to_string()))?;
-    let Some(credential) = found else { return anonymous(shared) };
+    let found = extract(&input)
+        .map_err(|error| ClientError::new(ErrorCode::Unauthenticated, error.to_string()))?;
+    let Some(credential) = found else {
+        return anonymous(shared);
+    };
     if credential.source == Source::Cookie {
         let origin = texts(&head.headers, &header::ORIGIN).first().copied();
         let fetch_site = texts(&head.headers, &FETCH_SITE).first().copied();
@@ -85,10 +97,20 @@ fn anonymous(shared: &Shared) -> Result<Arc<Identity>, ClientError> {
         return Err(ClientError::new(ErrorCode::Unauthenticated, message));
     };
     let grants = Arc::clone(grants);
-    Ok(Arc::new(Identity { user: None, info: None, grants, expires_at_ms: None, token_id: None }))
+    Ok(Arc::new(Identity {
+        user: None,
+        info: None,
+        grants,
+        expires_at_ms: None,
+        token_id: None,
+    }))
 }
 
 /// All values of a header. One that is no text stands as an empty one: it is there, and malformed.
 pub(crate) fn texts<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
-    headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default()).collect()
+    headers
+        .get_all(name)
+        .iter()
+        .map(|value| value.to_str().unwrap_or_default())
+        .collect()
 }

@@ -27,7 +27,10 @@ pub(crate) async fn answer(State(shared): State<Arc<Shared>>, request: Request) 
         Ok(batch) => {
             let mut response = Response::new(Body::from(batch.body));
             let headers = response.headers_mut();
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("application/json"),
+            );
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
         }
@@ -40,8 +43,13 @@ async fn attempt(shared: &Shared, head: &Parts) -> Result<PollBatch, Refusal> {
         return Err(Refusal::method("GET"));
     }
     let mut query = Query::parse(head.uri.query())?;
-    let wait = query.wait.unwrap_or(WAIT).min(shared.node.limits().poll_wait_max);
-    let Some(key) = query.key.take() else { return open(shared, head, query, wait).await };
+    let wait = query
+        .wait
+        .unwrap_or(WAIT)
+        .min(shared.node.limits().poll_wait_max);
+    let Some(key) = query.key.take() else {
+        return open(shared, head, query, wait).await;
+    };
     let sequence = query.cursor.as_ref().map_or(0, |cursor| cursor.sequence);
     match wait_for_frames(shared, &key, sequence, wait).await {
         Ok(batch) => Ok(batch),
@@ -50,29 +58,53 @@ async fn attempt(shared: &Shared, head: &Parts) -> Result<PollBatch, Refusal> {
 }
 
 /// Opens a session. Its first frames are there already, so the answer does not wait.
-async fn open(shared: &Shared, head: &Parts, query: Query, wait: Duration) -> Result<PollBatch, Refusal> {
+async fn open(
+    shared: &Shared,
+    head: &Parts,
+    query: Query,
+    wait: Duration,
+) -> Result<PollBatch, Refusal> {
     let opening = opening::check(shared, head, query, Transport::Poll, Wire::Poll).await?;
     let admission = shared.node.admit(&opening.identity)?;
     let key = shared.node.open_poll(opening, admission).await?;
-    wait_for_frames(shared, &key, 0, wait).await.map_err(|PollRefused::Gone| {
-        let message = "the session ended as it began: try again";
-        ClientError::new(ErrorCode::Unavailable, message).into()
-    })
+    wait_for_frames(shared, &key, 0, wait)
+        .await
+        .map_err(|PollRefused::Gone| {
+            let message = "the session ended as it began: try again";
+            ClientError::new(ErrorCode::Unavailable, message).into()
+        })
 }
 
 /// Opens a session in place of one that is gone (another node, a restart, a long pause), from where the cursor stands.
 ///
 /// What stands in the way for good is answered with 410 all the same: the client opens anew, and hears the reason then.
-async fn reopen(shared: &Shared, head: &Parts, mut query: Query, wait: Duration) -> Result<PollBatch, Refusal> {
-    let Some(cursor) = &query.cursor else { return Err(Refusal::gone()) };
+async fn reopen(
+    shared: &Shared,
+    head: &Parts,
+    mut query: Query,
+    wait: Duration,
+) -> Result<PollBatch, Refusal> {
+    let Some(cursor) = &query.cursor else {
+        return Err(Refusal::gone());
+    };
     if query.channels.is_empty() {
-        query.channels = cursor.positions.iter().map(|(channel, _)| channel.clone()).collect();
+        query.channels = cursor
+            .positions
+            .iter()
+            .map(|(channel, _)| channel.clone())
+            .collect();
     }
     if query.channels.is_empty() {
         return Err(Refusal::gone());
     }
     let opened = open(shared, head, query, wait).await;
-    opened.map_err(|refusal| if refusal.is_temporary() { refusal } else { Refusal::gone() })
+    opened.map_err(|refusal| {
+        if refusal.is_temporary() {
+            refusal
+        } else {
+            Refusal::gone()
+        }
+    })
 }
 
 async fn wait_for_frames(

@@ -34,7 +34,11 @@ pub(crate) fn pair() -> io::Result<(Socket, UnixStream)> {
 ///
 /// Each direction ends by shutting down what it writes to, so nothing that was sent before an end is lost. A write that
 /// makes no progress for `write_timeout` ends the pump: the shard may have gone long before a stalled client does.
-pub(crate) async fn run(far: UnixStream, client: impl AsyncRead + AsyncWrite, write_timeout: Duration) {
+pub(crate) async fn run(
+    far: UnixStream,
+    client: impl AsyncRead + AsyncWrite,
+    write_timeout: Duration,
+) {
     let (far_read, far_write) = far.into_split();
     let (client_read, client_write) = tokio::io::split(client);
     let mut to_client = Box::pin(copy(far_read, client_write, write_timeout));
@@ -95,7 +99,12 @@ mod tests {
         });
         let mut received = Vec::new();
         browser.read_to_end(&mut received).await.unwrap();
-        assert!(received == expected, "{} of {} bytes came", received.len(), expected.len());
+        assert!(
+            received == expected,
+            "{} of {} bytes came",
+            received.len(),
+            expected.len()
+        );
         node.await.unwrap();
         drop(browser);
         pump.await.unwrap();

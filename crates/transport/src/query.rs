@@ -44,12 +44,18 @@ impl Query {
         let mut given = HashSet::new();
         for pair in text.unwrap_or_default().split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let Ok(name) = percent_decode_str(name).decode_utf8() else { continue };
-            let Some(parameter) = Parameter::named(&name) else { continue };
+            let Ok(name) = percent_decode_str(name).decode_utf8() else {
+                continue;
+            };
+            let Some(parameter) = Parameter::named(&name) else {
+                continue;
+            };
             if parameter != Parameter::Channel && !given.insert(parameter) {
                 return Err(bad(&name, "is given twice"));
             }
-            let value = percent_decode_str(value).decode_utf8().map_err(|_| bad(&name, "is no UTF-8"))?;
+            let value = percent_decode_str(value)
+                .decode_utf8()
+                .map_err(|_| bad(&name, "is no UTF-8"))?;
             match parameter {
                 Parameter::Channel => {
                     let channel = ChannelName::parse(&value).map_err(|error| bad(&name, error))?;
@@ -74,7 +80,9 @@ pub(crate) fn read_cursor(name: &str, value: &str) -> Result<Option<Cursor>, Cli
     if value.is_empty() {
         return Ok(None);
     }
-    cursor::decode(value).map(Some).map_err(|error| bad(name, error))
+    cursor::decode(value)
+        .map(Some)
+        .map_err(|error| bad(name, error))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -111,7 +119,9 @@ fn number<T: FromStr>(name: &str, value: &str) -> Result<T, ClientError> {
 
 /// Seconds, with or without a fraction; no signs, exponents or words.
 fn seconds(name: &str, value: &str) -> Result<Duration, ClientError> {
-    let plain = value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let plain = value
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
     let seconds = if plain { value.parse().ok() } else { None };
     let duration = seconds.and_then(|seconds: f64| Duration::try_from_secs_f64(seconds).ok());
     duration.ok_or_else(|| bad(name, "must be a number of seconds"))
@@ -126,7 +136,10 @@ fn heartbeat(name: &str, value: &str) -> Result<Duration, ClientError> {
 }
 
 fn bad(name: &str, what: impl std::fmt::Display) -> ClientError {
-    ClientError::new(ErrorCode::BadRequest, Cow::Owned(format!("parameter `{name}` {}", Sentence(what))))
+    ClientError::new(
+        ErrorCode::BadRequest,
+        Cow::Owned(format!("parameter `{name}` {}", Sentence(what))),
+    )
 }
 
 /// Joins a message that is a sentence of its own by a colon, and one that goes on by nothing.
@@ -149,7 +162,11 @@ mod tests {
 
     #[test]
     fn channels_keep_their_order_and_lose_their_duplicates() {
-        let query = Query::parse(Some("channel=b:1&channel=a%3A2&channel=b:1&other=x&channel=a+b")).ok().unwrap();
+        let query = Query::parse(Some(
+            "channel=b:1&channel=a%3A2&channel=b:1&other=x&channel=a+b",
+        ))
+        .ok()
+        .unwrap();
         let names: Vec<_> = query.channels.iter().map(ChannelName::as_str).collect();
         assert_eq!(names, ["b:1", "a:2", "a+b"]);
     }
@@ -157,8 +174,14 @@ mod tests {
     #[test]
     fn every_parameter_is_read() {
         let channel = ChannelName::parse("chat:1").unwrap();
-        let at = Position { epoch: Epoch(7), offset: 3 };
-        let cursor = Cursor { sequence: 9, positions: vec![(channel, at)] };
+        let at = Position {
+            epoch: Epoch(7),
+            offset: 3,
+        };
+        let cursor = Cursor {
+            sequence: 9,
+            positions: vec![(channel, at)],
+        };
         let text = format!(
             "rewind=5&cursor={}&token=a.b+c&heartbeat=2.5&key=k&wait=0.25&&x",
             cursor::encode(&cursor)
@@ -171,28 +194,57 @@ mod tests {
         assert_eq!(query.key.as_deref(), Some("k"));
         assert_eq!(query.wait, Some(Duration::from_millis(250)));
         let none = Query::parse(None).ok().unwrap();
-        assert!(none.channels.is_empty() && none.cursor.is_none() && none.token.is_none() && none.wait.is_none());
+        assert!(
+            none.channels.is_empty()
+                && none.cursor.is_none()
+                && none.token.is_none()
+                && none.wait.is_none()
+        );
         assert!(Query::parse(Some("cursor=")).ok().unwrap().cursor.is_none());
     }
 
     #[test]
     fn garbage_is_refused_by_name() {
         let check = |text: &str, message: &str| {
-            let error = Query::parse(Some(text)).err().unwrap_or_else(|| panic!("{text} was taken"));
-            assert_eq!((error.code, &*error.message), (ErrorCode::BadRequest, message), "{text}");
+            let error = Query::parse(Some(text))
+                .err()
+                .unwrap_or_else(|| panic!("{text} was taken"));
+            assert_eq!(
+                (error.code, &*error.message),
+                (ErrorCode::BadRequest, message),
+                "{text}"
+            );
         };
         check("rewind=-1", "parameter `rewind` must be a whole number");
         check("rewind=", "parameter `rewind` must be a whole number");
-        check("rewind=99999999999", "parameter `rewind` must be a whole number");
+        check(
+            "rewind=99999999999",
+            "parameter `rewind` must be a whole number",
+        );
         check("wait=inf", "parameter `wait` must be a number of seconds");
         check("wait=1e3", "parameter `wait` must be a number of seconds");
         check("wait=-1", "parameter `wait` must be a number of seconds");
         check("wait=.", "parameter `wait` must be a number of seconds");
-        check("heartbeat=0.5", "parameter `heartbeat` must be 1 to 86400 seconds");
-        check("heartbeat=100000", "parameter `heartbeat` must be 1 to 86400 seconds");
-        check("heartbeat=", "parameter `heartbeat` must be a number of seconds");
-        check("cursor=!", "parameter `cursor` is malformed: cursor is malformed");
-        check("channel=", "parameter `channel` is malformed: channel name is empty or has an empty segment");
+        check(
+            "heartbeat=0.5",
+            "parameter `heartbeat` must be 1 to 86400 seconds",
+        );
+        check(
+            "heartbeat=100000",
+            "parameter `heartbeat` must be 1 to 86400 seconds",
+        );
+        check(
+            "heartbeat=",
+            "parameter `heartbeat` must be a number of seconds",
+        );
+        check(
+            "cursor=!",
+            "parameter `cursor` is malformed: cursor is malformed",
+        );
+        check(
+            "channel=",
+            "parameter `channel` is malformed: channel name is empty or has an empty segment",
+        );
         check("channel=%ff", "parameter `channel` is no UTF-8");
         check("token=a&token=b", "parameter `token` is given twice");
     }

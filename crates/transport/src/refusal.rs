@@ -45,22 +45,40 @@ impl From<ClientError> for Refusal {
             headers.push((header::RETRY_AFTER, HeaderValue::from(seconds as u64)));
         }
         let cause = error.code.as_str();
-        Self { error, status, cause, headers }
+        Self {
+            error,
+            status,
+            cause,
+            headers,
+        }
     }
 }
 
 impl Refusal {
     /// A refusal whose status is HTTP's own affair: a wrong method, a missing upgrade, a body too large.
-    pub(crate) fn with_status(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Self {
+    pub(crate) fn with_status(
+        status: StatusCode,
+        code: ErrorCode,
+        message: impl Into<String>,
+    ) -> Self {
         let error = ClientError::new(code, message.into());
-        Self { error, status, cause: code.as_str(), headers: Vec::new() }
+        Self {
+            error,
+            status,
+            cause: code.as_str(),
+            headers: Vec::new(),
+        }
     }
 
     /// The method is not one that the path knows.
     pub(crate) fn method(allow: &'static str) -> Self {
         let message = format!("this path takes {allow}");
-        Self::with_status(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::BadRequest, message)
-            .header(header::ALLOW, HeaderValue::from_static(allow))
+        Self::with_status(
+            StatusCode::METHOD_NOT_ALLOWED,
+            ErrorCode::BadRequest,
+            message,
+        )
+        .header(header::ALLOW, HeaderValue::from_static(allow))
     }
 
     /// The session that the key names is not here.
@@ -102,7 +120,10 @@ impl Refusal {
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.extend(self.headers);
         response
@@ -125,7 +146,12 @@ impl Refusal {
 impl Shared {
     /// Counts and logs a refused request, and makes the answer. Without a transport it is no opening, so it is not
     /// counted among those.
-    pub(crate) fn refuse(&self, head: &Parts, transport: Option<Transport>, refusal: Refusal) -> Response {
+    pub(crate) fn refuse(
+        &self,
+        head: &Parts,
+        transport: Option<Transport>,
+        refusal: Refusal,
+    ) -> Response {
         if transport.is_some() {
             self.node.metrics().refused(refusal.cause);
         }
@@ -150,10 +176,16 @@ impl Shared {
 /// The headers of every event stream.
 pub(crate) fn event_stream_headers(response: &mut Response) {
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream; charset=utf-8"),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // nginx would hold events back to fill its buffers.
-    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    headers.insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
 }
 
 /// The one table from codes to statuses.
@@ -163,7 +195,9 @@ fn status(error: &ClientError) -> StatusCode {
         ErrorCode::Unauthenticated | ErrorCode::TokenExpired => StatusCode::UNAUTHORIZED,
         ErrorCode::PermissionDenied => StatusCode::FORBIDDEN,
         ErrorCode::UnknownNamespace | ErrorCode::NotFound => StatusCode::NOT_FOUND,
-        ErrorCode::AlreadySubscribed | ErrorCode::NotSubscribed | ErrorCode::PositionUnavailable => StatusCode::CONFLICT,
+        ErrorCode::AlreadySubscribed
+        | ErrorCode::NotSubscribed
+        | ErrorCode::PositionUnavailable => StatusCode::CONFLICT,
         // A bound that others' leaving will lift says when to try again; one on the request itself never will.
         ErrorCode::LimitExceeded if error.retry_after.is_none() => StatusCode::BAD_REQUEST,
         ErrorCode::LimitExceeded | ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
@@ -175,12 +209,23 @@ fn status(error: &ClientError) -> StatusCode {
 }
 
 fn is_temporary(status: StatusCode) -> bool {
-    matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+    matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+    )
 }
 
 fn accepts_events(head: &Parts) -> bool {
-    let is_events = |range: &str| range.split(';').next().is_some_and(|kind| kind.trim() == "text/event-stream");
-    texts(&head.headers, &header::ACCEPT).iter().flat_map(|list| list.split(',')).any(is_events)
+    let is_events = |range: &str| {
+        range
+            .split(';')
+            .next()
+            .is_some_and(|kind| kind.trim() == "text/event-stream")
+    };
+    texts(&head.headers, &header::ACCEPT)
+        .iter()
+        .flat_map(|list| list.split(','))
+        .any(is_events)
 }
 
 /// Between once and twice the time: everybody who was refused together must not come back together.
@@ -233,8 +278,14 @@ mod tests {
             error.retry_after = after.map(Duration::from_millis);
             Refusal::from(error).into_response().headers().clone()
         };
-        assert_eq!(headers(ErrorCode::Unavailable, Some(4001))[header::RETRY_AFTER], "5");
-        assert_eq!(headers(ErrorCode::Unavailable, None)[header::RETRY_AFTER], "1");
+        assert_eq!(
+            headers(ErrorCode::Unavailable, Some(4001))[header::RETRY_AFTER],
+            "5"
+        );
+        assert_eq!(
+            headers(ErrorCode::Unavailable, None)[header::RETRY_AFTER],
+            "1"
+        );
         let unauthenticated = headers(ErrorCode::Unauthenticated, None);
         assert_eq!(unauthenticated[header::WWW_AUTHENTICATE], "Bearer");
         assert_eq!(unauthenticated[header::CACHE_CONTROL], "no-store");
@@ -245,7 +296,10 @@ mod tests {
     fn jitter_stays_between_once_and_twice() {
         for _ in 0..1000 {
             let after = jittered(Duration::from_secs(2));
-            assert!((Duration::from_secs(2)..=Duration::from_secs(4)).contains(&after), "{after:?}");
+            assert!(
+                (Duration::from_secs(2)..=Duration::from_secs(4)).contains(&after),
+                "{after:?}"
+            );
         }
     }
 }

@@ -22,7 +22,9 @@ pub(crate) enum Version {
 /// Reads until it is clear which it is; gives what was read, too. Nothing when the client left without a word.
 ///
 /// It reads no more than the preface is long, and of HTTP/1 most often less than a line.
-pub(crate) async fn sniff(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<(Version, Bytes)>> {
+pub(crate) async fn sniff(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> io::Result<Option<(Version, Bytes)>> {
     let mut read = [0; PREFACE.len()];
     let mut len = 0;
     while len < PREFACE.len() {
@@ -56,7 +58,9 @@ mod tests {
         };
         let read = async {
             let found = sniff(&mut server).await.unwrap();
-            let (version, mut all) = found.map_or((None, Vec::new()), |(version, read)| (Some(version), read.to_vec()));
+            let (version, mut all) = found.map_or((None, Vec::new()), |(version, read)| {
+                (Some(version), read.to_vec())
+            });
             server.read_to_end(&mut all).await.unwrap();
             (version, all)
         };
@@ -68,9 +72,17 @@ mod tests {
     #[tokio::test]
     async fn the_preface_decides_however_it_is_cut() {
         check(&[PREFACE], Some(Version::Http2)).await;
-        check(&[&PREFACE[..1], &PREFACE[1..7], &PREFACE[7..], b"more"], Some(Version::Http2)).await;
+        check(
+            &[&PREFACE[..1], &PREFACE[1..7], &PREFACE[7..], b"more"],
+            Some(Version::Http2),
+        )
+        .await;
         check(&[b"GET / HTTP/1.1\r\n\r\n"], Some(Version::Http1)).await;
-        check(&[b"P", b"OST /v1/commands HTTP/1.1\r\n"], Some(Version::Http1)).await;
+        check(
+            &[b"P", b"OST /v1/commands HTTP/1.1\r\n"],
+            Some(Version::Http1),
+        )
+        .await;
         check(&[b"PRI * HTTP/2.1\r\n\r\nSM\r\n\r\n"], Some(Version::Http1)).await;
         check(&[b"PR"], Some(Version::Http1)).await;
         check(&[], None).await;

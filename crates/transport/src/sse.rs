@@ -48,7 +48,11 @@ async fn attempt(shared: &Shared, head: &Parts) -> Result<Response, Refusal> {
     }
     let slot: Option<&Arc<Slot>> = head.extensions.get();
     let is_chunked = slot.is_some() && head.version == Version::HTTP_11;
-    let wire = if is_chunked { Wire::SseChunked } else { Wire::SseRaw };
+    let wire = if is_chunked {
+        Wire::SseChunked
+    } else {
+        Wire::SseRaw
+    };
     let opening = opening::check(shared, head, query, Transport::Sse, wire).await?;
     let admission = shared.node.admit(&opening.identity)?;
     let body = if let Some(slot) = slot {
@@ -57,9 +61,14 @@ async fn attempt(shared: &Shared, head: &Parts) -> Result<Response, Refusal> {
     } else {
         let (near, far) = pump::pair().map_err(|error| {
             tracing::warn!(%error, "no socket pair for an event stream");
-            ClientError::new(ErrorCode::Unavailable, "this node is short of descriptors: try again")
+            ClientError::new(
+                ErrorCode::Unavailable,
+                "this node is short of descriptors: try again",
+            )
         })?;
-        shared.node.adopt(opening, admission, near, bytes::Bytes::new());
+        shared
+            .node
+            .adopt(opening, admission, near, bytes::Bytes::new());
         Body::from_stream(ReaderStream::with_capacity(far, CHUNK_BYTES))
     };
     let mut response = Response::new(body);

@@ -51,7 +51,11 @@ impl Slot {
 
     /// Takes the handover, if its response's head has been flushed.
     pub(crate) fn take(&self) -> Option<Handover> {
-        if self.flushed.load(Ordering::Relaxed) { self.lock().take() } else { None }
+        if self.flushed.load(Ordering::Relaxed) {
+            self.lock().take()
+        } else {
+            None
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Handover>> {
@@ -71,7 +75,10 @@ impl http_body::Body for Silent {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         Poll::Pending
     }
 }

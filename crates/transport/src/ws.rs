@@ -28,8 +28,10 @@ use crate::requests::Busy;
 use crate::takeover::{Handover, Slot};
 
 /// The subprotocols that are spoken here, and what each is on the wire.
-const SUBPROTOCOLS: [(&str, Wire); 2] =
-    [("switchboard.v1.json", Wire::WebSocketJson), ("switchboard.v1.protobuf", Wire::WebSocketProtobuf)];
+const SUBPROTOCOLS: [(&str, Wire); 2] = [
+    ("switchboard.v1.json", Wire::WebSocketJson),
+    ("switchboard.v1.protobuf", Wire::WebSocketProtobuf),
+];
 
 /// Opens a WebSocket session.
 pub(crate) async fn open(State(shared): State<Arc<Shared>>, request: Request) -> Response {
@@ -58,7 +60,10 @@ async fn attempt(shared: &Arc<Shared>, head: &mut Parts) -> Result<Response, Ref
         Response::new(Body::empty())
     } else {
         let accept = check_upgrade(head)?;
-        let slot: &Arc<Slot> = head.extensions.get().ok_or_else(|| refusal(HandshakeError::NotUpgrade))?;
+        let slot: &Arc<Slot> = head
+            .extensions
+            .get()
+            .ok_or_else(|| refusal(HandshakeError::NotUpgrade))?;
         slot.fill(Handover { opening, admission });
         switching_protocols(&accept)
     };
@@ -86,16 +91,26 @@ impl Terms {
             (Wire::WebSocketProtobuf, Some(_)) => Wire::WebSocketProtobufDeflate,
             (plain, _) => plain,
         };
-        Ok(Self { wire, subprotocol: chosen.map(|(name, _)| name), extensions })
+        Ok(Self {
+            wire,
+            subprotocol: chosen.map(|(name, _)| name),
+            extensions,
+        })
     }
 
     fn write(self, mut response: Response) -> Response {
         let headers = response.headers_mut();
         if let Some(subprotocol) = self.subprotocol {
-            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
+            headers.insert(
+                header::SEC_WEBSOCKET_PROTOCOL,
+                HeaderValue::from_static(subprotocol),
+            );
         }
         if let Some(extensions) = self.extensions {
-            headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(extensions));
+            headers.insert(
+                header::SEC_WEBSOCKET_EXTENSIONS,
+                HeaderValue::from_static(extensions),
+            );
         }
         response
     }
@@ -104,7 +119,10 @@ impl Terms {
 /// The client's first offer that is spoken here. With none of ours among them, the connection goes without a subprotocol and
 /// speaks JSON; a subprotocol that carries a token is never chosen.
 fn choose_subprotocol(offers: &[&str]) -> Option<(&'static str, Wire)> {
-    let mut offered = offers.iter().flat_map(|list| list.split(',')).map(str::trim);
+    let mut offered = offers
+        .iter()
+        .flat_map(|list| list.split(','))
+        .map(str::trim);
     offered.find_map(|offer| SUBPROTOCOLS.into_iter().find(|(name, _)| *name == offer))
 }
 
@@ -114,11 +132,16 @@ fn check_upgrade(head: &Parts) -> Result<String, Refusal> {
         (!values.is_empty()).then(|| values.join(", "))
     };
     let (upgrade, connection) = (joined(&header::UPGRADE), joined(&header::CONNECTION));
-    let (version, key) = (joined(&header::SEC_WEBSOCKET_VERSION), joined(&header::SEC_WEBSOCKET_KEY));
+    let (version, key) = (
+        joined(&header::SEC_WEBSOCKET_VERSION),
+        joined(&header::SEC_WEBSOCKET_KEY),
+    );
     let request = UpgradeRequest {
         method: head.method.as_str(),
         // HTTP/1.0 has no upgrades.
-        upgrade: upgrade.as_deref().filter(|_| head.version == Version::HTTP_11),
+        upgrade: upgrade
+            .as_deref()
+            .filter(|_| head.version == Version::HTTP_11),
         connection: connection.as_deref(),
         version: version.as_deref(),
         key: key.as_deref(),
@@ -134,7 +157,9 @@ fn check_connect(head: &mut Parts) -> Result<OnUpgrade, Refusal> {
     if texts(&head.headers, &header::SEC_WEBSOCKET_VERSION) != ["13"] {
         return Err(refusal(HandshakeError::Version));
     }
-    head.extensions.remove().ok_or_else(|| refusal(HandshakeError::NotUpgrade))
+    head.extensions
+        .remove()
+        .ok_or_else(|| refusal(HandshakeError::NotUpgrade))
 }
 
 fn refusal(error: HandshakeError) -> Refusal {
@@ -144,9 +169,15 @@ fn refusal(error: HandshakeError) -> Refusal {
         HandshakeError::NotUpgrade => refusal.counted_as("upgrade_required"),
         _ => refusal,
     };
-    error.headers().iter().fold(refusal, |refusal, (name, value)| {
-        refusal.header(HeaderName::from_static(name), HeaderValue::from_static(value))
-    })
+    error
+        .headers()
+        .iter()
+        .fold(refusal, |refusal, (name, value)| {
+            refusal.header(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
+        })
 }
 
 fn switching_protocols(accept: &str) -> Response {
@@ -170,7 +201,9 @@ fn spawn_tunnel(
 ) {
     let node = shared.node.clone();
     shared.spawn(async move {
-        let tunnel = async { Ok::<_, Box<dyn std::error::Error + Send + Sync>>((upgrade.await?, pump::pair()?)) };
+        let tunnel = async {
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>((upgrade.await?, pump::pair()?))
+        };
         match tunnel.await {
             Ok((upgraded, (near, far))) => {
                 let write_timeout = node.limits().outbox_age_max;
@@ -190,12 +223,22 @@ mod tests {
     #[test]
     fn subprotocols_are_chosen_by_the_client_and_tokens_never() {
         let check = |offers: &[&str], expected: Option<&str>| {
-            assert_eq!(choose_subprotocol(offers).map(|(name, _)| name), expected, "{offers:?}");
+            assert_eq!(
+                choose_subprotocol(offers).map(|(name, _)| name),
+                expected,
+                "{offers:?}"
+            );
         };
         check(&[], None);
         check(&["switchboard.v1.json"], Some("switchboard.v1.json"));
-        check(&["switchboard.token.a.b.c, switchboard.v1.protobuf"], Some("switchboard.v1.protobuf"));
-        check(&["x", "switchboard.v1.protobuf,switchboard.v1.json"], Some("switchboard.v1.protobuf"));
+        check(
+            &["switchboard.token.a.b.c, switchboard.v1.protobuf"],
+            Some("switchboard.v1.protobuf"),
+        );
+        check(
+            &["x", "switchboard.v1.protobuf,switchboard.v1.json"],
+            Some("switchboard.v1.protobuf"),
+        );
         check(&["switchboard.token.a.b.c"], None);
         check(&["graphql-ws"], None);
     }

@@ -18,7 +18,10 @@ pub(crate) struct Item(pub(crate) Delivery);
 impl Placed for Item {
     /// Offset 0 for what has no place: presence changes, gaps, publications that skip history.
     fn position(&self) -> Position {
-        position(&self.0).unwrap_or(Position { epoch: Epoch(0), offset: 0 })
+        position(&self.0).unwrap_or(Position {
+            epoch: Epoch(0),
+            offset: 0,
+        })
     }
 }
 
@@ -197,7 +200,11 @@ mod tests {
             let members = 1 + random(40);
             channel.live = (0..members).collect();
             let mut places: HashMap<u32, u32> = (0..members).map(|slot| (slot, slot)).collect();
-            channel.run = Some(Run { next: 0, end: members, before: None });
+            channel.run = Some(Run {
+                next: 0,
+                end: members,
+                before: None,
+            });
             let (mut got, mut gone, mut late) = (HashSet::new(), HashSet::new(), HashSet::new());
             let mut fresh = members;
             while let Some(run) = channel.run.filter(|run| run.next < run.end) {
@@ -206,7 +213,10 @@ mod tests {
                         let slot = channel.live[run.next as usize];
                         assert!(got.insert(slot), "{slot} got it twice");
                         assert!(!late.contains(&slot) && !gone.contains(&slot));
-                        channel.run = Some(Run { next: run.next + 1, ..run });
+                        channel.run = Some(Run {
+                            next: run.next + 1,
+                            ..run
+                        });
                     }
                     1 => {
                         places.insert(fresh, channel.live.len() as u32);
@@ -227,7 +237,9 @@ mod tests {
                     assert_eq!(channel.live[*place as usize], *slot);
                 }
             }
-            let missed: Vec<_> = (0..members).filter(|slot| !got.contains(slot) && !gone.contains(slot)).collect();
+            let missed: Vec<_> = (0..members)
+                .filter(|slot| !got.contains(slot) && !gone.contains(slot))
+                .collect();
             assert!(missed.is_empty(), "{missed:?} did not get it");
         }
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use switchboard_core::{
-    Answer, ChannelName, ClientError, Command, ErrorCode, Frame, Identity, Origin, Reply, Request, Start,
+    Answer, ChannelName, ClientError, Command, ErrorCode, Frame, Identity, Origin, Reply, Request,
+    Start,
 };
 use switchboard_engine::{Leaving, ReadFrom};
 use switchboard_protocol::refused::Refused;
@@ -16,10 +17,21 @@ use crate::shard::subscribe::{Told, Wish, subscribe};
 use crate::shard::{Local, Shard};
 
 /// Executes a command that came over the session's own attachment, and replies there.
-pub(super) async fn run(local: &Local, slot: u32, generation: u32, asked: Result<Request, Refused>) {
-    let Some(reply) = answer(local, slot, generation, asked, Answered::Here).await else { return };
+pub(super) async fn run(
+    local: &Local,
+    slot: u32,
+    generation: u32,
+    asked: Result<Request, Refused>,
+) {
+    let Some(reply) = answer(local, slot, generation, asked, Answered::Here).await else {
+        return;
+    };
     let mut shard = local.borrow_mut();
-    if shard.slots.find(slot, generation).is_some_and(|session| session.closing_ms.is_none()) {
+    if shard
+        .slots
+        .find(slot, generation)
+        .is_some_and(|session| session.closing_ms.is_none())
+    {
         shard.send_frame(slot, &Frame::Reply(reply));
     }
 }
@@ -45,11 +57,27 @@ pub(super) async fn answer(
         Ok(request) => request.id,
         Err(refused) => refused.id,
     };
-    let outcome = match (local.borrow_mut().admit_command(slot, generation), asked) {
+    let admitted = local.borrow_mut().admit_command(slot, generation);
+    let outcome = match (admitted, asked) {
         (Err(error), _) => Err(error),
         (Ok(()), Err(refused)) => Err(refused.error),
-        (Ok(()), Ok(Request { command: Command::Subscribe { channel, start, token }, .. })) => {
-            let told = if answered == Answered::Here { Told::Reply(id) } else { Told::Frame };
+        (
+            Ok(()),
+            Ok(Request {
+                command:
+                    Command::Subscribe {
+                        channel,
+                        start,
+                        token,
+                    },
+                ..
+            }),
+        ) => {
+            let told = if answered == Answered::Here {
+                Told::Reply(id)
+            } else {
+                Told::Frame
+            };
             match start_subscription(local, slot, generation, channel, start, token, told).await {
                 // The reply went out before the first message.
                 Ok(_) if answered == Answered::Here => return None,
@@ -61,7 +89,13 @@ pub(super) async fn answer(
     let shared = Arc::clone(&local.borrow().shared);
     shared.metrics.commands.inc();
     if let Err(error) = &outcome {
-        shared.metrics.command_errors.get_or_create(&CauseLabel { cause: error.code.as_str() }).inc();
+        shared
+            .metrics
+            .command_errors
+            .get_or_create(&CauseLabel {
+                cause: error.code.as_str(),
+            })
+            .inc();
         tracing::debug!(session.slot = slot, error = %error.code, "command refused");
     }
     id.map(|id| Reply { id, outcome })
@@ -71,16 +105,25 @@ impl Shard {
     /// Counts a command against the session's rate.
     fn admit_command(&mut self, slot: u32, generation: u32) -> Result<(), ClientError> {
         let now = self.now();
-        let (rate, burst) = (self.shared.limits.commands_per_second_max, self.shared.limits.command_burst_max);
-        let Some(session) = self.slots.find(slot, generation) else { return Err(ended()) };
+        let (rate, burst) = (
+            self.shared.limits.commands_per_second_max,
+            self.shared.limits.command_burst_max,
+        );
+        let Some(session) = self.slots.find(slot, generation) else {
+            return Err(ended());
+        };
         session.rate.take(now, rate, burst).map_err(|wait| {
             let message = format!("more than {rate} commands a second");
-            ClientError::new(ErrorCode::RateLimited, message).retry_after(wait.max(Duration::from_millis(1)))
+            ClientError::new(ErrorCode::RateLimited, message)
+                .retry_after(wait.max(Duration::from_millis(1)))
         })
     }
 
     fn identity(&mut self, slot: u32, generation: u32) -> Result<Arc<Identity>, ClientError> {
-        self.slots.find(slot, generation).map(|session| Arc::clone(&session.identity)).ok_or_else(ended)
+        self.slots
+            .find(slot, generation)
+            .map(|session| Arc::clone(&session.identity))
+            .ok_or_else(ended)
     }
 }
 
@@ -89,7 +132,10 @@ fn ended() -> ClientError {
 }
 
 fn denied(what: &str, channel: &ChannelName) -> ClientError {
-    ClientError::new(ErrorCode::PermissionDenied, format!("the token does not grant `{what}` on {channel}"))
+    ClientError::new(
+        ErrorCode::PermissionDenied,
+        format!("the token does not grant `{what}` on {channel}"),
+    )
 }
 
 async fn start_subscription(
@@ -108,7 +154,18 @@ async fn start_subscription(
         }
         None => false,
     };
-    subscribe(local, slot, generation, Wish { channel, start, told, pinned }).await
+    subscribe(
+        local,
+        slot,
+        generation,
+        Wish {
+            channel,
+            start,
+            told,
+            pinned,
+        },
+    )
+    .await
 }
 
 /// Checks a channel's own token: valid, of the same user, and granting the channel.
@@ -120,27 +177,52 @@ async fn granted_by(
     token: &str,
 ) -> Result<(), ClientError> {
     let identity = verify(local, slot, generation, token).await?;
-    if identity.grants.may_subscribe(channel) { Ok(()) } else { Err(denied("subscribe", channel)) }
+    if identity.grants.may_subscribe(channel) {
+        Ok(())
+    } else {
+        Err(denied("subscribe", channel))
+    }
 }
 
 /// Verifies a token that a session brings: it must be of the session's own user.
-async fn verify(local: &Local, slot: u32, generation: u32, token: &str) -> Result<Arc<Identity>, ClientError> {
+async fn verify(
+    local: &Local,
+    slot: u32,
+    generation: u32,
+    token: &str,
+) -> Result<Arc<Identity>, ClientError> {
     let (shared, own) = {
         let mut shard = local.borrow_mut();
         (Arc::clone(&shard.shared), shard.identity(slot, generation)?)
     };
-    let brought = shared.verifier.verify(token).await.map_err(|e| ClientError::new(e.code, e.message))?;
+    let brought = shared
+        .verifier
+        .verify(token)
+        .await
+        .map_err(|e| ClientError::new(e.code, e.message))?;
     if brought.user == own.user {
         return Ok(brought);
     }
-    Err(ClientError::new(ErrorCode::PermissionDenied, "the token is of another user than the session"))
+    Err(ClientError::new(
+        ErrorCode::PermissionDenied,
+        "the token is of another user than the session",
+    ))
 }
 
-async fn execute(local: &Local, slot: u32, generation: u32, command: Command) -> Result<Answer, ClientError> {
+async fn execute(
+    local: &Local,
+    slot: u32,
+    generation: u32,
+    command: Command,
+) -> Result<Answer, ClientError> {
     let (shared, identity, session) = {
         let mut shard = local.borrow_mut();
         let identity = shard.identity(slot, generation)?;
-        (Arc::clone(&shard.shared), identity, shard.session_id(slot, generation))
+        (
+            Arc::clone(&shard.shared),
+            identity,
+            shard.session_id(slot, generation),
+        )
     };
     let grants = &identity.grants;
     match command {
@@ -151,9 +233,16 @@ async fn execute(local: &Local, slot: u32, generation: u32, command: Command) ->
             if at.is_some_and(|at| shard.leave_channel(slot, at, Leaving::Now)) {
                 return Ok(Answer::Unsubscribe);
             }
-            Err(ClientError::new(ErrorCode::NotSubscribed, format!("not subscribed to {channel}")))
+            Err(ClientError::new(
+                ErrorCode::NotSubscribed,
+                format!("not subscribed to {channel}"),
+            ))
         }
-        Command::Publish { channel, payload, id } => {
+        Command::Publish {
+            channel,
+            payload,
+            id,
+        } => {
             if !grants.may_publish(&channel) {
                 return Err(denied("publish", &channel));
             }
@@ -166,19 +255,38 @@ async fn execute(local: &Local, slot: u32, generation: u32, command: Command) ->
                 expected_position: None,
                 skip_history: false,
             };
-            let from = Origin { user: identity.user.clone(), session };
+            let from = Origin {
+                user: identity.user.clone(),
+                session,
+            };
             let published = shared.publish(publish, Some(from)).await?;
-            Ok(Answer::Publish { position: published.position })
+            Ok(Answer::Publish {
+                position: published.position,
+            })
         }
-        Command::Presence { channel, limit, page } => {
+        Command::Presence {
+            channel,
+            limit,
+            page,
+        } => {
             if !grants.may_list_members(&channel) {
                 return Err(denied("presence", &channel));
             }
             let page = shared.list_members(&channel, page, limit).await?;
             let (count, users) = (page.counts.members, page.counts.users);
-            Ok(Answer::Presence { members: page.members, count, users, next_page: page.next })
+            Ok(Answer::Presence {
+                members: page.members,
+                count,
+                users,
+                next_page: page.next,
+            })
         }
-        Command::History { channel, position, limit, reverse } => {
+        Command::History {
+            channel,
+            position,
+            limit,
+            reverse,
+        } => {
             if !grants.may_read_history(&channel) {
                 return Err(denied("history", &channel));
             }
@@ -194,17 +302,28 @@ async fn execute(local: &Local, slot: u32, generation: u32, command: Command) ->
                 let message = format!("history of {channel} does not reach back to that position");
                 return Err(ClientError::new(ErrorCode::PositionUnavailable, message));
             }
-            Ok(Answer::History { publications: history.publications, position: history.top })
+            Ok(Answer::History {
+                publications: history.publications,
+                position: history.top,
+            })
         }
-        Command::Call { .. } => Err(ClientError::new(ErrorCode::NoService, "no service takes calls on this hub")),
-        Command::Ack { .. } => Err(ClientError::new(ErrorCode::BadRequest, "no namespace here is durable")),
+        Command::Call { .. } => Err(ClientError::new(
+            ErrorCode::NoService,
+            "no service takes calls on this hub",
+        )),
+        Command::Ack { .. } => Err(ClientError::new(
+            ErrorCode::BadRequest,
+            "no namespace here is durable",
+        )),
         Command::Refresh { token } => {
             let identity = verify(local, slot, generation, &token).await?;
             let expires_at_ms = identity.expires_at_ms;
             local.borrow_mut().refresh(slot, generation, identity);
             Ok(Answer::Refresh { expires_at_ms })
         }
-        Command::Ping => Ok(Answer::Ping { time_ms: shared.clock.wall_ms() }),
+        Command::Ping => Ok(Answer::Ping {
+            time_ms: shared.clock.wall_ms(),
+        }),
     }
 }
 
@@ -212,7 +331,9 @@ impl Shard {
     /// Gives a session a new identity: its deadline moves, and what is no longer granted ends.
     fn refresh(&mut self, slot: u32, generation: u32, identity: Arc<Identity>) {
         let expires_ms = self.expiry(&identity);
-        let Some(session) = self.slots.find(slot, generation) else { return };
+        let Some(session) = self.slots.find(slot, generation) else {
+            return;
+        };
         let lost: Vec<u32> = session
             .subscriptions
             .iter()
@@ -230,7 +351,14 @@ impl Shard {
             let channel = self.channels[at].name.clone();
             self.leave_channel(slot, at, Leaving::Now);
             let reason = "the new token does not grant it".into();
-            self.send_frame(slot, &Frame::Unsubscribed { channel, reason, resubscribe: false });
+            self.send_frame(
+                slot,
+                &Frame::Unsubscribed {
+                    channel,
+                    reason,
+                    resubscribe: false,
+                },
+            );
         }
         self.look_at_timers(slot);
     }
@@ -240,7 +368,9 @@ impl Shard {
 pub(super) async fn run_post(local: &Local, slot: u32, generation: u32, body: Bytes) -> Bytes {
     let gate = {
         let mut shard = local.borrow_mut();
-        let Some(session) = shard.slots.find(slot, generation) else { return Bytes::new() };
+        let Some(session) = shard.slots.find(slot, generation) else {
+            return Bytes::new();
+        };
         std::rc::Rc::clone(session.gate.get_or_insert_with(Default::default))
     };
     let _one_at_a_time = gate.lock().await;
@@ -250,19 +380,28 @@ pub(super) async fn run_post(local: &Local, slot: u32, generation: u32, body: By
         Ok(lines) => {
             for line in lines {
                 let asked = switchboard_protocol::json::decode_command(line, &limits);
-                let anonymous = asked.as_ref().err().is_some_and(|refused| refused.id.is_none());
+                let anonymous = asked
+                    .as_ref()
+                    .err()
+                    .is_some_and(|refused| refused.id.is_none());
                 let error = asked.as_ref().err().map(|refused| refused.error.clone());
                 match answer(local, slot, generation, asked, Answered::Elsewhere).await {
                     Some(reply) => replies.push(reply),
                     // Nobody awaits a reply without an id, but garbage in a POST's body is worth a word.
-                    None if anonymous => replies.extend(error.map(|e| Reply { id: 0, outcome: Err(e) })),
+                    None if anonymous => replies.extend(error.map(|e| Reply {
+                        id: 0,
+                        outcome: Err(e),
+                    })),
                     None => {}
                 }
             }
         }
         Err(too_many) => {
             let error = ClientError::new(ErrorCode::LimitExceeded, too_many.to_string());
-            replies.push(Reply { id: 0, outcome: Err(error) });
+            replies.push(Reply {
+                id: 0,
+                outcome: Err(error),
+            });
         }
     }
     switchboard_protocol::commands::join(replies).into()

@@ -6,16 +6,24 @@ use switchboard_core::{ChannelName, Frame, Start};
 use switchboard_engine::Leaving;
 
 use crate::sessions::{SessionInfo, Target};
+use crate::shard::Shard;
 use crate::shard::mail::Control;
 use crate::shard::subscribe::{Told, Wish, subscribe};
-use crate::shard::Shard;
 
 impl Shard {
     /// Does what a service asks. An answer that nobody waits for any more is dropped.
     pub(super) fn control(&mut self, control: Control) {
         match control {
-            Control::List { from_slot, limit, reply } => {
-                let live = self.slots.in_use(from_slot).filter_map(|slot| self.info(slot)).take(limit);
+            Control::List {
+                from_slot,
+                limit,
+                reply,
+            } => {
+                let live = self
+                    .slots
+                    .in_use(from_slot)
+                    .filter_map(|slot| self.info(slot))
+                    .take(limit);
                 let _ = reply.send(live.collect());
             }
             Control::Lookup { user, reply } => {
@@ -23,11 +31,19 @@ impl Shard {
                 let _ = reply.send(slots.iter().filter_map(|&slot| self.info(slot)).collect());
             }
             Control::Channels { reply } => {
-                let used = self.channels.iter().filter(|(_, channel)| !channel.is_unused());
-                let counts = used.map(|(_, c)| (c.name.clone(), (c.live.len() + c.waiting.len()) as u64));
+                let used = self
+                    .channels
+                    .iter()
+                    .filter(|(_, channel)| !channel.is_unused());
+                let counts =
+                    used.map(|(_, c)| (c.name.clone(), (c.live.len() + c.waiting.len()) as u64));
                 let _ = reply.send(counts.collect());
             }
-            Control::Send { target, broadcast, reply } => {
+            Control::Send {
+                target,
+                broadcast,
+                reply,
+            } => {
                 let slots = self.targets(&target);
                 for &slot in &slots {
                     let wire = self.slots.hot[slot as usize].wire;
@@ -36,25 +52,50 @@ impl Shard {
                 self.shared.metrics.deliveries.inc_by(slots.len() as u64);
                 let _ = reply.send(slots.len() as u64);
             }
-            Control::Subscribe { target, channel, reply } => {
+            Control::Subscribe {
+                target,
+                channel,
+                reply,
+            } => {
                 let slots = self.targets(&target);
-                slots.iter().for_each(|&slot| self.subscribe_for(slot, channel.clone()));
+                slots
+                    .iter()
+                    .for_each(|&slot| self.subscribe_for(slot, channel.clone()));
                 let _ = reply.send(slots.len() as u64);
             }
-            Control::Unsubscribe { target, channel, reason, resubscribe, reply } => {
+            Control::Unsubscribe {
+                target,
+                channel,
+                reason,
+                resubscribe,
+                reply,
+            } => {
                 let slots = self.targets(&target);
                 for &slot in &slots {
                     let at = self.channels.find(&channel);
                     if at.is_some_and(|at| self.leave_channel(slot, at, Leaving::Now)) {
                         let (channel, reason) = (channel.clone(), reason.clone());
-                        self.send_frame(slot, &Frame::Unsubscribed { channel, reason, resubscribe });
+                        self.send_frame(
+                            slot,
+                            &Frame::Unsubscribed {
+                                channel,
+                                reason,
+                                resubscribe,
+                            },
+                        );
                     }
                 }
                 let _ = reply.send(slots.len() as u64);
             }
-            Control::Disconnect { target, close, reply } => {
+            Control::Disconnect {
+                target,
+                close,
+                reply,
+            } => {
                 let slots = self.targets(&target);
-                slots.iter().for_each(|&slot| self.close(slot, close.clone()));
+                slots
+                    .iter()
+                    .for_each(|&slot| self.close(slot, close.clone()));
                 let _ = reply.send(slots.len() as u64);
             }
         }
@@ -65,9 +106,17 @@ impl Shard {
     fn targets(&mut self, target: &Target) -> Vec<u32> {
         let slots = match target {
             Target::User(user) => self.users.get(user).cloned().unwrap_or_default(),
-            Target::Session(id) => self.slots.find(id.slot, id.generation).map(|s| s.id.slot).into_iter().collect(),
+            Target::Session(id) => self
+                .slots
+                .find(id.slot, id.generation)
+                .map(|s| s.id.slot)
+                .into_iter()
+                .collect(),
         };
-        slots.into_iter().filter(|&slot| self.slots.get(slot).is_some_and(|session| !session.ended)).collect()
+        slots
+            .into_iter()
+            .filter(|&slot| self.slots.get(slot).is_some_and(|session| !session.ended))
+            .collect()
     }
 
     fn info(&self, slot: u32) -> Option<SessionInfo> {
@@ -78,16 +127,27 @@ impl Shard {
             transport: session.transport,
             connected_ms: session.connected_ms,
             client_ip: session.client_ip,
-            channels: session.subscriptions.iter().map(|s| self.channels[s.channel].name.clone()).collect(),
+            channels: session
+                .subscriptions
+                .iter()
+                .map(|s| self.channels[s.channel].name.clone())
+                .collect(),
         })
     }
 
     fn subscribe_for(&mut self, slot: u32, channel: ChannelName) {
-        let (Some(local), Some(session)) = (self.me.upgrade(), self.slots.get(slot)) else { return };
+        let (Some(local), Some(session)) = (self.me.upgrade(), self.slots.get(slot)) else {
+            return;
+        };
         let generation = session.id.generation;
         let shared = Arc::clone(&self.shared);
         tokio::task::spawn_local(async move {
-            let wish = Wish { channel, start: Start::Live, told: Told::Frame, pinned: true };
+            let wish = Wish {
+                channel,
+                start: Start::Live,
+                told: Told::Frame,
+                pinned: true,
+            };
             let channel = wish.channel.clone();
             if let Err(error) = subscribe(&local, slot, generation, wish).await {
                 tracing::debug!(node.id = %shared.id, session.slot = slot, %channel, %error, "service subscription failed");

@@ -26,24 +26,39 @@ impl Shard {
     pub(super) fn close(&mut self, slot: u32, close: Close) {
         let deadline = self.now() + CLOSING_MS;
         let bound = self.shared.limits.outbox_bytes_max;
-        let Some(session) = self.slots.get_mut(slot) else { return };
+        let Some(session) = self.slots.get_mut(slot) else {
+            return;
+        };
         if session.closing_ms.is_some() {
             return;
         }
         session.closing_ms = Some(deadline);
         let (code, id) = (close.code, session.id);
         // A client that is told to come back resumes, and its members are to stay meanwhile.
-        let went = if code.reconnect() { Went::Abrupt } else { Went::Clean };
-        let overflowed = session.outbox.as_ref().is_some_and(|outbox| outbox.bytes() > bound);
+        let went = if code.reconnect() {
+            Went::Abrupt
+        } else {
+            Went::Clean
+        };
+        let overflowed = session
+            .outbox
+            .as_ref()
+            .is_some_and(|outbox| outbox.bytes() > bound);
         tracing::debug!(session.id = %id, close.code = code.0, reason = %close.reason, "session closed");
-        self.shared.metrics.closes.get_or_create(&CloseLabel { code: code.0 }).inc();
+        self.shared
+            .metrics
+            .closes
+            .get_or_create(&CloseLabel { code: code.0 })
+            .inc();
         if overflowed {
             // It does not read; what it is owed would only keep the close from it. History has it.
             self.forget_outbox(slot);
         }
         self.send_frame(slot, &Frame::Close(close));
         self.end(slot, went);
-        let Some((place, session)) = self.slots.both(slot) else { return };
+        let Some((place, session)) = self.slots.both(slot) else {
+            return;
+        };
         place.direct = false;
         if session.outbox.is_none()
             && let Some(stream) = &place.stream
@@ -63,7 +78,9 @@ impl Shard {
 
     /// Takes a session out of channels, presence, lists and gauges. What is left is its socket and its slot.
     pub(super) fn end(&mut self, slot: u32, went: Went) {
-        let Some(session) = self.slots.get_mut(slot).filter(|session| !session.ended) else { return };
+        let Some(session) = self.slots.get_mut(slot).filter(|session| !session.ended) else {
+            return;
+        };
         session.ended = true;
         if let Some(drained) = session.drained.take() {
             drained.notify_waiters();
@@ -85,30 +102,59 @@ impl Shard {
                 self.users.remove(&user);
             }
         }
-        self.shared.metrics.sessions.get_or_create(&TransportLabel { transport: transport.as_str() }).dec();
+        self.shared
+            .metrics
+            .sessions
+            .get_or_create(&TransportLabel {
+                transport: transport.as_str(),
+            })
+            .dec();
         tracing::info!(session.id = %id, transport = transport.as_str(), ?went, "session ended");
     }
 
     /// The peer has gone: nothing more can be said to it.
     pub(super) fn gone(&mut self, slot: u32, went: Went) {
-        let Some(session) = self.slots.get_mut(slot) else { return };
+        let Some(session) = self.slots.get_mut(slot) else {
+            return;
+        };
         if session.closing_ms.is_none() {
-            let code = if went == Went::Clean { CloseCode::DONE.0 } else { 1006 };
-            self.shared.metrics.closes.get_or_create(&CloseLabel { code }).inc();
+            let code = if went == Went::Clean {
+                CloseCode::DONE.0
+            } else {
+                1006
+            };
+            self.shared
+                .metrics
+                .closes
+                .get_or_create(&CloseLabel { code })
+                .inc();
         }
         self.end(slot, went);
         self.break_off(slot);
-        if self.slots.get(slot).is_some_and(|session| session.transport == Transport::Poll) {
+        if self
+            .slots
+            .get(slot)
+            .is_some_and(|session| session.transport == Transport::Poll)
+        {
             self.free(slot);
         }
     }
 
     /// Gives the slot and the socket back.
     pub(super) fn free(&mut self, slot: u32) {
-        if let Some(outbox) = self.slots.get(slot).and_then(|session| session.outbox.as_ref()) {
-            self.shared.metrics.outbox_bytes.dec_by(outbox.bytes() as i64);
+        if let Some(outbox) = self
+            .slots
+            .get(slot)
+            .and_then(|session| session.outbox.as_ref())
+        {
+            self.shared
+                .metrics
+                .outbox_bytes
+                .dec_by(outbox.bytes() as i64);
         }
-        let Some(session) = self.slots.remove(slot) else { return };
+        let Some(session) = self.slots.remove(slot) else {
+            return;
+        };
         if let Some(drained) = &session.drained {
             drained.notify_waiters();
         }

@@ -36,9 +36,13 @@ impl Frames {
         self.0[wire.index()].get_or_insert_with(|| match items {
             [one] => one.broadcast.bytes(wire).clone(),
             many => {
-                let len = many.iter().map(|item| item.broadcast.bytes(wire).len()).sum();
+                let len = many
+                    .iter()
+                    .map(|item| item.broadcast.bytes(wire).len())
+                    .sum();
                 let mut joined = Vec::with_capacity(len);
-                many.iter().for_each(|item| joined.extend_from_slice(item.broadcast.bytes(wire)));
+                many.iter()
+                    .for_each(|item| joined.extend_from_slice(item.broadcast.bytes(wire)));
                 joined.into()
             }
         })
@@ -70,7 +74,9 @@ impl Shard {
     /// Takes a batch of deliveries. Small fan-outs are done when it returns.
     pub(super) fn deliver(&mut self, batch: &mut Vec<Delivery>) {
         for delivery in batch.drain(..) {
-            let Some(at) = channel_name(delivery.broadcast.frame()).and_then(|name| self.channels.find(name)) else {
+            let Some(at) =
+                channel_name(delivery.broadcast.frame()).and_then(|name| self.channels.find(name))
+            else {
                 continue;
             };
             let channel = &mut self.channels[at];
@@ -165,10 +171,18 @@ impl Shard {
             kept += 1;
         }
         if let Some(index) = hole {
-            let stands = channel.position.expect("a hole is seen only against a position");
+            let stands = channel
+                .position
+                .expect("a hole is seen only against a position");
             let mut catch_up = CatchUp::refill(stands, self.shared.limits.sync_parked_max);
-            items[index..].iter().filter(|item| position(item).is_some()).for_each(|i| catch_up.park(Item(i.clone())));
-            channel.refill = Some(Box::new(Refill { catch_up, items: Vec::new() }));
+            items[index..]
+                .iter()
+                .filter(|item| position(item).is_some())
+                .for_each(|i| catch_up.park(Item(i.clone())));
+            channel.refill = Some(Box::new(Refill {
+                catch_up,
+                items: Vec::new(),
+            }));
             refill::start(&self.me, channel.name.clone());
         }
         items.truncate(kept);
@@ -183,8 +197,12 @@ impl Shard {
     fn serve_waiting(&mut self, at: u32, items: &[Delivery]) {
         let stands = self.channels[at].position;
         for slot in self.channels[at].waiting.clone() {
-            let Some(session) = self.slots.get_mut(slot) else { continue };
-            let Some(subscription) = session.subscription(at) else { continue };
+            let Some(session) = self.slots.get_mut(slot) else {
+                continue;
+            };
+            let Some(subscription) = session.subscription(at) else {
+                continue;
+            };
             match &mut subscription.state {
                 State::Syncing(syncing) => {
                     let placed = items.iter().filter(|item| position(item).is_some());
@@ -206,25 +224,51 @@ impl Shard {
     }
 
     /// Begins the fan-out of a channel's deliveries; a small one is done at once.
-    pub(super) fn start(&mut self, at: u32, items: Vec<Delivery>, end: u32, before: Option<Position>) {
+    pub(super) fn start(
+        &mut self,
+        at: u32,
+        items: Vec<Delivery>,
+        end: u32,
+        before: Option<Position>,
+    ) {
         let excluded = self.excluded(&items);
-        let job = Job { channel: at, items, frames: Frames::default(), excluded };
-        self.channels[at].run = Some(Run { next: 0, end, before });
+        let job = Job {
+            channel: at,
+            items,
+            frames: Frames::default(),
+            excluded,
+        };
+        self.channels[at].run = Some(Run {
+            next: 0,
+            end,
+            before,
+        });
         let slice = self.shared.limits.fan_out_slice_max as u32;
-        if end <= slice { self.slice(job, slice) } else { self.work.jobs.push_back(job) }
+        if end <= slice {
+            self.slice(job, slice)
+        } else {
+            self.work.jobs.push_back(job)
+        }
     }
 
     /// The slots of this shard that some of the items exclude.
     fn excluded(&self, items: &[Delivery]) -> Vec<u32> {
-        let excludes = items.iter().filter_map(|item| match item.broadcast.frame() {
-            Frame::Message(publication) => publication.exclude,
-            _ => None,
-        });
-        excludes.filter(|session| session.node == self.shared.id && session.shard == self.index).map(|s| s.slot).collect()
+        let excludes = items
+            .iter()
+            .filter_map(|item| match item.broadcast.frame() {
+                Frame::Message(publication) => publication.exclude,
+                _ => None,
+            });
+        excludes
+            .filter(|session| session.node == self.shared.id && session.shard == self.index)
+            .map(|s| s.slot)
+            .collect()
     }
 
     fn slice(&mut self, mut job: Job, sends_max: u32) {
-        let Some(run) = self.channels[job.channel].run else { return };
+        let Some(run) = self.channels[job.channel].run else {
+            return;
+        };
         let stop = run.end.min(run.next.saturating_add(sends_max));
         let hot = &mut self.slots.hot;
         for &slot in &self.channels[job.channel].live[run.next as usize..stop as usize] {
@@ -236,11 +280,15 @@ impl Shard {
             }
             let bytes = job.frames.bytes(place.wire, &job.items);
             place.sent = SENT;
-            let Some(stream) = &place.stream else { continue };
+            let Some(stream) = &place.stream else {
+                continue;
+            };
             match stream.send(bytes) {
                 Ok(written) if written == bytes.len() => {}
                 Ok(written) => self.work.trouble.push((slot, Trouble::Blocked(written))),
-                Err(error) if would_block(&error) => self.work.trouble.push((slot, Trouble::Blocked(0))),
+                Err(error) if would_block(&error) => {
+                    self.work.trouble.push((slot, Trouble::Blocked(0)))
+                }
                 Err(_) => self.work.trouble.push((slot, Trouble::Broken)),
             }
         }
@@ -248,8 +296,13 @@ impl Shard {
         if let Some(run) = &mut self.channels[job.channel].run {
             run.next = stop;
         }
-        self.shared.metrics.deliveries.inc_by(u64::from(stop - run.next) * job.items.len() as u64);
-        self.see_to_trouble(&job.items, |wire| job.frames.0[wire.index()].clone().unwrap_or_default());
+        self.shared
+            .metrics
+            .deliveries
+            .inc_by(u64::from(stop - run.next) * job.items.len() as u64);
+        self.see_to_trouble(&job.items, |wire| {
+            job.frames.0[wire.index()].clone().unwrap_or_default()
+        });
         match self.channels[job.channel].run {
             Some(run) if run.next < run.end => self.work.jobs.push_back(job),
             _ => self.finish(job),
@@ -310,21 +363,31 @@ impl Shard {
             }
             self.pending.append(slot, place, *index);
         }
-        self.shared.metrics.deliveries.inc_by(u64::from(end) * items.len() as u64);
-        self.pending.accepted.extend(items.iter().map(|item| item.accepted));
+        self.shared
+            .metrics
+            .deliveries
+            .inc_by(u64::from(end) * items.len() as u64);
+        self.pending
+            .accepted
+            .extend(items.iter().map(|item| item.accepted));
         self.see_to_trouble(items, |_| Bytes::new());
     }
 
     /// Flushes sessions that have pending frames, at most so many.
     fn flush_dirty(&mut self, sends_max: usize) {
         for _ in 0..sends_max {
-            let Some(slot) = self.pending.dirty.pop_front() else { break };
+            let Some(slot) = self.pending.dirty.pop_front() else {
+                break;
+            };
             self.flush_pending(slot);
         }
         if self.pending.dirty.is_empty() {
             let now = Instant::now();
             for accepted in self.pending.accepted.drain(..) {
-                self.shared.metrics.publish_to_write.observe((now - accepted).as_secs_f64());
+                self.shared
+                    .metrics
+                    .publish_to_write
+                    .observe((now - accepted).as_secs_f64());
             }
             self.pending.clear();
         }
@@ -333,7 +396,10 @@ impl Shard {
     fn observe(&self, items: &[Delivery]) {
         let now = Instant::now();
         for item in items {
-            self.shared.metrics.publish_to_write.observe((now - item.accepted).as_secs_f64());
+            self.shared
+                .metrics
+                .publish_to_write
+                .observe((now - item.accepted).as_secs_f64());
         }
     }
 }
@@ -341,11 +407,16 @@ impl Shard {
 fn channel_name(frame: &Frame) -> Option<&switchboard_core::ChannelName> {
     match frame {
         Frame::Message(publication) => Some(&publication.channel),
-        Frame::Join(channel, _) | Frame::Leave(channel, _) | Frame::Gap { channel, .. } => Some(channel),
+        Frame::Join(channel, _) | Frame::Leave(channel, _) | Frame::Gap { channel, .. } => {
+            Some(channel)
+        }
         _ => None,
     }
 }
 
 pub(super) fn would_block(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
 }

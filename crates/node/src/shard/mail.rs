@@ -22,11 +22,24 @@ pub(crate) enum Mail {
     /// An accepted connection.
     Adopt(Box<Adopt>),
     /// A new poll session; the answer is its key.
-    OpenPoll { opening: Box<Opening>, admission: Admission, reply: oneshot::Sender<String> },
+    OpenPoll {
+        opening: Box<Opening>,
+        admission: Admission,
+        reply: oneshot::Sender<String>,
+    },
     /// A poll.
-    Poll { key: Key, sequence: u64, wait_ms: u64, reply: oneshot::Sender<Result<PollBatch, PollRefused>> },
+    Poll {
+        key: Key,
+        sequence: u64,
+        wait_ms: u64,
+        reply: oneshot::Sender<Result<PollBatch, PollRefused>>,
+    },
     /// Commands by POST; the answer is the replies.
-    Commands { key: Key, body: Bytes, reply: oneshot::Sender<Result<Bytes, PollRefused>> },
+    Commands {
+        key: Key,
+        body: Bytes,
+        reply: oneshot::Sender<Result<Bytes, PollRefused>>,
+    },
     /// A service's wish.
     Control(Control),
     /// Deliveries may have been lost: in these channels, or anywhere.
@@ -55,11 +68,38 @@ pub(crate) struct Adopt {
 
 /// What services ask of a shard.
 pub(crate) enum Control {
-    List { from_slot: u32, limit: usize, reply: oneshot::Sender<Vec<SessionInfo>> },
-    Lookup { user: UserId, reply: oneshot::Sender<Vec<SessionInfo>> },
-    Channels { reply: oneshot::Sender<Vec<(ChannelName, u64)>> },
-    Send { target: Target, broadcast: Arc<Broadcast>, reply: oneshot::Sender<u64> },
-    Subscribe { target: Target, channel: ChannelName, reply: oneshot::Sender<u64> },
-    Unsubscribe { target: Target, channel: ChannelName, reason: Box<str>, resubscribe: bool, reply: oneshot::Sender<u64> },
-    Disconnect { target: Target, close: Close, reply: oneshot::Sender<u64> },
+    List {
+        from_slot: u32,
+        limit: usize,
+        reply: oneshot::Sender<Vec<SessionInfo>>,
+    },
+    Lookup {
+        user: UserId,
+        reply: oneshot::Sender<Vec<SessionInfo>>,
+    },
+    Channels {
+        reply: oneshot::Sender<Vec<(ChannelName, u64)>>,
+    },
+    Send {
+        target: Target,
+        broadcast: Arc<Broadcast>,
+        reply: oneshot::Sender<u64>,
+    },
+    Subscribe {
+        target: Target,
+        channel: ChannelName,
+        reply: oneshot::Sender<u64>,
+    },
+    Unsubscribe {
+        target: Target,
+        channel: ChannelName,
+        reason: Box<str>,
+        resubscribe: bool,
+        reply: oneshot::Sender<u64>,
+    },
+    Disconnect {
+        target: Target,
+        close: Close,
+        reply: oneshot::Sender<u64>,
+    },
 }

@@ -8,24 +8,24 @@
 //! State lives in one cell. It is borrowed for a moment at a time and never across an await; what a task remembers of a session is its
 //! slot and generation.
 
-pub(crate) mod mail;
-pub(crate) mod slots;
-pub(crate) mod session;
 pub(crate) mod channels;
-pub(crate) mod stream;
-mod fan_out;
-mod pending;
-mod write;
-mod flush;
-mod subscribe;
-mod refill;
-mod socket;
 mod command;
-pub(crate) mod poll;
 mod control;
-mod timers;
 mod ending;
+mod fan_out;
+mod flush;
+pub(crate) mod mail;
 mod opened;
+mod pending;
+pub(crate) mod poll;
+mod refill;
+pub(crate) mod session;
+pub(crate) mod slots;
+mod socket;
+pub(crate) mod stream;
+mod subscribe;
+mod timers;
+mod write;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -94,16 +94,20 @@ impl ShardThread {
 
 /// Starts a shard's thread.
 pub(crate) fn start(index: u16, shared: Arc<Shared>) -> io::Result<ShardThread> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let (done, ended) = oneshot::channel();
-    let thread = std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
-        let mailbox = Arc::clone(&shared.dispatch.mailboxes[usize::from(index)]);
-        let tasks = LocalSet::new();
-        tasks.block_on(&runtime, run(index, shared, mailbox));
-        // Tasks hold the cell and the cell their sockets: both go here, while the runtime still stands.
-        drop(tasks);
-        let _ = done.send(());
-    })?;
+    let thread = std::thread::Builder::new()
+        .name(format!("shard-{index}"))
+        .spawn(move || {
+            let mailbox = Arc::clone(&shared.dispatch.mailboxes[usize::from(index)]);
+            let tasks = LocalSet::new();
+            tasks.block_on(&runtime, run(index, shared, mailbox));
+            // Tasks hold the cell and the cell their sockets: both go here, while the runtime still stands.
+            drop(tasks);
+            let _ = done.send(());
+        })?;
     Ok(ShardThread { ended, thread })
 }
 
@@ -172,8 +176,17 @@ impl Shard {
             match mail {
                 Mail::Deliver(delivery) => deliveries.push(delivery),
                 Mail::Adopt(adopt) => self.adopt(*adopt),
-                Mail::OpenPoll { opening, admission, reply } => self.open_poll(*opening, admission, reply),
-                Mail::Poll { key, sequence, wait_ms, reply } => self.poll(key, sequence, wait_ms, reply),
+                Mail::OpenPoll {
+                    opening,
+                    admission,
+                    reply,
+                } => self.open_poll(*opening, admission, reply),
+                Mail::Poll {
+                    key,
+                    sequence,
+                    wait_ms,
+                    reply,
+                } => self.poll(key, sequence, wait_ms, reply),
                 Mail::Commands { key, body, reply } => self.post(key, body, reply),
                 Mail::Control(control) => self.control(control),
                 Mail::Interrupted(channels) => self.interrupted(channels.as_deref()),
@@ -189,7 +202,10 @@ impl Shard {
     fn stop(&mut self) {
         self.stopping = true;
         for slot in self.slots.in_use(0).collect::<Vec<_>>() {
-            self.close(slot, Close::new(CloseCode::GOING_AWAY, "this node is stopping"));
+            self.close(
+                slot,
+                Close::new(CloseCode::GOING_AWAY, "this node is stopping"),
+            );
             self.gone(slot, ending::Went::Clean);
         }
     }
@@ -208,6 +224,11 @@ impl Shard {
     }
 
     fn session_id(&self, slot: u32, generation: u32) -> SessionId {
-        SessionId { node: self.shared.id, shard: self.index, slot, generation }
+        SessionId {
+            node: self.shared.id,
+            shard: self.index,
+            slot,
+            generation,
+        }
     }
 }

@@ -27,7 +27,12 @@ const FRAGMENTS_MAX: u32 = 1024;
 impl Shard {
     /// Makes a session of an accepted connection and starts its task.
     pub(super) fn adopt(&mut self, adopt: Adopt) {
-        let Adopt { opening, admission, socket, leftover } = adopt;
+        let Adopt {
+            opening,
+            admission,
+            socket,
+            leftover,
+        } = adopt;
         let stream = match Stream::register(socket) {
             Ok(stream) => stream,
             Err(error) => {
@@ -36,7 +41,9 @@ impl Shard {
                 return;
             }
         };
-        let Some(local) = self.me.upgrade() else { return };
+        let Some(local) = self.me.upgrade() else {
+            return;
+        };
         let (wire, begin) = (opening.wire, begin(&opening));
         let (slot, generation) = self.make(opening, admission, Some(stream), wire);
         self.update_direct(slot);
@@ -46,8 +53,15 @@ impl Shard {
     }
 
     /// Makes a poll session; its first frames wait for the first poll.
-    pub(super) fn open_poll(&mut self, opening: Opening, admission: Admission, reply: oneshot::Sender<String>) {
-        let Some(local) = self.me.upgrade() else { return };
+    pub(super) fn open_poll(
+        &mut self,
+        opening: Opening,
+        admission: Admission,
+        reply: oneshot::Sender<String>,
+    ) {
+        let Some(local) = self.me.upgrade() else {
+            return;
+        };
         let begin = begin(&opening);
         let sequence = opening.cursor.as_ref().map_or(0, |cursor| cursor.sequence);
         let (slot, generation) = self.make(opening, admission, None, Wire::Poll);
@@ -55,7 +69,13 @@ impl Shard {
         if let Some(session) = self.slots.get_mut(slot) {
             // Numbers go on where the cursor stands, so an old cursor never acknowledges what is new.
             session.outbox = Some(Box::new(Outbox::new(sequence)));
-            key = Some(Key { session: session.id, secret: session.secret }.to_text());
+            key = Some(
+                Key {
+                    session: session.id,
+                    secret: session.secret,
+                }
+                .to_text(),
+            );
         }
         self.say_open(slot);
         tokio::task::spawn_local(async move {
@@ -68,9 +88,17 @@ impl Shard {
     }
 
     /// Executes a POST's commands.
-    pub(super) fn post(&mut self, key: Key, body: Bytes, reply: oneshot::Sender<Result<Bytes, PollRefused>>) {
+    pub(super) fn post(
+        &mut self,
+        key: Key,
+        body: Bytes,
+        reply: oneshot::Sender<Result<Bytes, PollRefused>>,
+    ) {
         let (slot, generation) = (key.session.slot, key.session.generation);
-        let known = self.slots.find(slot, generation).is_some_and(|s| key.proves(&s.secret) && !s.ended);
+        let known = self
+            .slots
+            .find(slot, generation)
+            .is_some_and(|s| key.proves(&s.secret) && !s.ended);
         let Some(local) = self.me.upgrade().filter(|_| known) else {
             let _ = reply.send(Err(PollRefused::Gone));
             return;
@@ -95,10 +123,15 @@ impl Shard {
         let decoder = (opening.transport == Transport::WebSocket).then(|| {
             let message_bytes_max = u32::try_from(limits.command_bytes_max).unwrap_or(u32::MAX);
             let deflate = wire.without_deflate().is_some();
-            let limits = decode::Limits { message_bytes_max, fragments_max: FRAGMENTS_MAX };
+            let limits = decode::Limits {
+                message_bytes_max,
+                fragments_max: FRAGMENTS_MAX,
+            };
             Box::new(Decoder::new(limits, deflate))
         });
-        let heartbeat_ms = opening.heartbeat.map_or(0, |every| every.as_millis() as u64);
+        let heartbeat_ms = opening
+            .heartbeat
+            .map_or(0, |every| every.as_millis() as u64);
         // The first ping comes somewhere in the second half of the interval: sessions that came together drift apart.
         let jitter = u64::from(self.random()) % (interval / 2 + 1);
         let timers = Timers {
@@ -114,7 +147,9 @@ impl Shard {
         };
         let mut secret = [0; 16];
         if opening.transport != Transport::WebSocket && getrandom::fill(&mut secret).is_err() {
-            tracing::error!("no randomness for a session key: commands and polls of the session will be refused");
+            tracing::error!(
+                "no randomness for a session key: commands and polls of the session will be refused"
+            );
             secret = [0; 16];
         }
         let connected_ms = self.shared.clock.wall_ms();
@@ -123,7 +158,12 @@ impl Shard {
         let transport = opening.transport;
         let (slot, generation) = self.slots.insert(stream, wire, |slot, generation| {
             Box::new(Session {
-                id: switchboard_core::SessionId { node, shard, slot, generation },
+                id: switchboard_core::SessionId {
+                    node,
+                    shard,
+                    slot,
+                    generation,
+                },
                 secret,
                 identity: opening.identity,
                 transport,
@@ -147,18 +187,29 @@ impl Shard {
         if let Some(user) = user {
             self.users.entry(user).or_default().push(slot);
         }
-        let label = TransportLabel { transport: transport.as_str() };
+        let label = TransportLabel {
+            transport: transport.as_str(),
+        };
         self.shared.metrics.sessions.get_or_create(&label).inc();
-        self.shared.metrics.sessions_opened.get_or_create(&label).inc();
+        self.shared
+            .metrics
+            .sessions_opened
+            .get_or_create(&label)
+            .inc();
         self.look_at_timers(slot);
         (slot, generation)
     }
 
     /// Sends the first frame of all.
     fn say_open(&mut self, slot: u32) {
-        let Some(session) = self.slots.get(slot) else { return };
+        let Some(session) = self.slots.get(slot) else {
+            return;
+        };
         let limits = &self.shared.limits;
-        let key = Key { session: session.id, secret: session.secret };
+        let key = Key {
+            session: session.id,
+            secret: session.secret,
+        };
         let open = Open {
             session: session.id,
             user: session.identity.user.clone(),
@@ -184,7 +235,15 @@ impl Shard {
 fn begin(opening: &Opening) -> Begin {
     let mut channels = opening.channels.clone();
     let granted = &opening.identity.grants.channels;
-    channels.extend(granted.iter().filter(|name| !opening.channels.contains(name)).cloned());
-    Begin { channels, rewind: opening.rewind, cursor: opening.cursor.clone() }
+    channels.extend(
+        granted
+            .iter()
+            .filter(|name| !opening.channels.contains(name))
+            .cloned(),
+    );
+    Begin {
+        channels,
+        rewind: opening.rewind,
+        cursor: opening.cursor.clone(),
+    }
 }
-

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::key::Key;
-use crate::shard::ending::Went;
 use crate::shard::Shard;
+use crate::shard::ending::Went;
 
 /// A poll's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,10 @@ impl Shard {
     pub(super) fn poll(&mut self, key: Key, sequence: u64, wait_ms: u64, reply: Reply) {
         let slot = key.session.slot;
         let now = self.now();
-        let known = self.slots.find(slot, key.session.generation).filter(|session| key.proves(&session.secret));
+        let known = self
+            .slots
+            .find(slot, key.session.generation)
+            .filter(|session| key.proves(&session.secret));
         if known.is_none_or(|session| session.outbox.is_none()) {
             let _ = reply.send(Err(PollRefused::Gone));
             return;
@@ -47,10 +50,18 @@ impl Shard {
             outbox.acknowledge(sequence);
             Ok(())
         });
-        let Some(session) = self.slots.get_mut(slot) else { return };
+        let Some(session) = self.slots.get_mut(slot) else {
+            return;
+        };
         session.timers.polled_ms = now;
-        session.parked = Some(Parked { reply, until_ms: now + wait_ms });
-        let owed = session.outbox.as_ref().is_some_and(|outbox| !outbox.is_empty());
+        session.parked = Some(Parked {
+            reply,
+            until_ms: now + wait_ms,
+        });
+        let owed = session
+            .outbox
+            .as_ref()
+            .is_some_and(|outbox| !outbox.is_empty());
         if let Some(drained) = session.drained.take() {
             drained.notify_waiters();
         }
@@ -63,15 +74,30 @@ impl Shard {
 
     /// Answers a parked poll: with all that is owed, or with nothing.
     pub(super) fn answer_poll(&mut self, slot: u32, with_frames: bool) {
-        let Some(parked) = self.slots.get_mut(slot).and_then(|session| session.parked.take()) else { return };
+        let Some(parked) = self
+            .slots
+            .get_mut(slot)
+            .and_then(|session| session.parked.take())
+        else {
+            return;
+        };
         self.announce_gaps(slot);
         let cursor = switchboard_protocol::cursor::encode(&self.cursor(slot));
         let now = self.now();
-        let Some(session) = self.slots.get_mut(slot) else { return };
+        let Some(session) = self.slots.get_mut(slot) else {
+            return;
+        };
         session.timers.polled_ms = now;
         let mut body = Vec::new();
         body.extend_from_slice(b"{\"key\":\"");
-        body.extend_from_slice(Key { session: session.id, secret: session.secret }.to_text().as_bytes());
+        body.extend_from_slice(
+            Key {
+                session: session.id,
+                secret: session.secret,
+            }
+            .to_text()
+            .as_bytes(),
+        );
         if with_frames {
             body.extend_from_slice(b"\",\"cursor\":\"");
             body.extend_from_slice(cursor.as_bytes());
@@ -89,7 +115,10 @@ impl Shard {
         }
         body.extend_from_slice(b"]}");
         // If nobody takes it, what it carried is still owed.
-        let taken = parked.reply.send(Ok(PollBatch { body: body.into() })).is_ok();
+        let taken = parked
+            .reply
+            .send(Ok(PollBatch { body: body.into() }))
+            .is_ok();
         if closes && taken {
             self.gone(slot, Went::Clean);
         } else {
@@ -99,7 +128,11 @@ impl Shard {
 
     /// Notes that a poll session is owed something: its poll is answered when the batch is done, with all of it.
     pub(super) fn answer_later(&mut self, slot: u32) {
-        if self.slots.get(slot).is_some_and(|session| session.parked.is_some()) {
+        if self
+            .slots
+            .get(slot)
+            .is_some_and(|session| session.parked.is_some())
+        {
             self.polls_due.push(slot);
         }
     }

@@ -27,8 +27,12 @@ async fn run(local: &Local, name: &ChannelName) {
     loop {
         let query = {
             let mut shard = local.borrow_mut();
-            let Some(channel) = shard.channels.get_mut(name) else { return };
-            let Some(refill) = &channel.refill else { return };
+            let Some(channel) = shard.channels.get_mut(name) else {
+                return;
+            };
+            let Some(refill) = &channel.refill else {
+                return;
+            };
             refill.catch_up.query()
         };
         match watch::read(&shared, name, query).await {
@@ -51,14 +55,20 @@ impl Shard {
         let parked_max = self.shared.limits.sync_parked_max;
         let concerned: Vec<u32> = match channels {
             None => self.channels.iter().map(|(at, _)| at).collect(),
-            Some(names) => names.iter().filter_map(|name| self.channels.find(name)).collect(),
+            Some(names) => names
+                .iter()
+                .filter_map(|name| self.channels.find(name))
+                .collect(),
         };
         for at in concerned {
             let channel = &mut self.channels[at];
             // Without a position nobody is live yet: those that sync read history anyway.
             if let (None, Some(position)) = (&channel.refill, channel.position) {
                 let catch_up = CatchUp::refill(position, parked_max);
-                channel.refill = Some(Box::new(Refill { catch_up, items: Vec::new() }));
+                channel.refill = Some(Box::new(Refill {
+                    catch_up,
+                    items: Vec::new(),
+                }));
                 start(&self.me, channel.name.clone());
             }
         }
@@ -66,19 +76,36 @@ impl Shard {
 
     /// Takes what a refill has read; true when the channel is whole again.
     fn refilled(&mut self, name: &ChannelName, history: History) -> bool {
-        let Some(at) = self.channels.find(name) else { return true };
+        let Some(at) = self.channels.find(name) else {
+            return true;
+        };
         let found = Found {
-            publications: history.publications.into_iter().map(|p| self.item(Frame::Message(p))).collect(),
+            publications: history
+                .publications
+                .into_iter()
+                .map(|p| self.item(Frame::Message(p)))
+                .collect(),
             top: history.top,
             complete: history.complete,
         };
-        let Some(mut refill) = self.channels[at].refill.take() else { return true };
+        let Some(mut refill) = self.channels[at].refill.take() else {
+            return true;
+        };
         let step = refill.catch_up.read(found);
         if let Some((position, reason)) = step.gap {
             self.shared.metrics.gap(reason.as_str());
-            refill.items.push(self.item(Frame::Gap { channel: name.clone(), position, reason }).0);
+            refill.items.push(
+                self.item(Frame::Gap {
+                    channel: name.clone(),
+                    position,
+                    reason,
+                })
+                .0,
+            );
         }
-        refill.items.extend(step.deliver.into_iter().map(|Item(delivery)| delivery));
+        refill
+            .items
+            .extend(step.deliver.into_iter().map(|Item(delivery)| delivery));
         if step.done.is_none() {
             self.channels[at].refill = Some(refill);
             return false;
@@ -88,6 +115,9 @@ impl Shard {
     }
 
     pub(super) fn item(&self, frame: Frame) -> Item {
-        Item(Delivery { broadcast: self.shared.broadcast(frame), accepted: Instant::now() })
+        Item(Delivery {
+            broadcast: self.shared.broadcast(frame),
+            accepted: Instant::now(),
+        })
     }
 }

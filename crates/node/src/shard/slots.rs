@@ -48,7 +48,14 @@ impl Slots {
         wire: Wire,
         make: impl FnOnce(u32, u32) -> Box<Session>,
     ) -> (u32, u32) {
-        let hot = Slot { stream, wire, direct: false, sent: 0, pending_first: NONE, pending_last: NONE };
+        let hot = Slot {
+            stream,
+            wire,
+            direct: false,
+            sent: 0,
+            pending_first: NONE,
+            pending_last: NONE,
+        };
         let slot = self.free.pop().unwrap_or_else(|| {
             self.cold.push(None);
             self.generations.push(0);
@@ -94,7 +101,8 @@ impl Slots {
 
     /// The slot's session, if it still is the one meant.
     pub(crate) fn find(&mut self, slot: u32, generation: u32) -> Option<&mut Session> {
-        self.get_mut(slot).filter(|session| session.id.generation == generation)
+        self.get_mut(slot)
+            .filter(|session| session.id.generation == generation)
     }
 
     /// All slots in use, from `first` on.

@@ -37,13 +37,7 @@ enum Input {
 }
 
 /// Serves a session's socket until it is gone.
-pub(super) async fn serve(
-    local: Local,
-    slot: u32,
-    generation: u32,
-    begin: Begin,
-    leftover: Bytes,
-) {
+pub(super) async fn serve(local: Local, slot: u32, generation: u32, begin: Begin, leftover: Bytes) {
     Box::pin(begin_session(&local, slot, generation, begin)).await;
     let went = Box::pin(first_input(&local, slot, generation, leftover)).await;
     let went = match went {
@@ -59,7 +53,11 @@ pub(super) async fn serve(
 pub(super) async fn begin_session(local: &Local, slot: u32, generation: u32, begin: Begin) {
     let cursor = begin.cursor.unwrap_or_default();
     let named = begin.channels.len();
-    let remembered = cursor.positions.iter().map(|(name, _)| name).filter(|name| !begin.channels.contains(name));
+    let remembered = cursor
+        .positions
+        .iter()
+        .map(|(name, _)| name)
+        .filter(|name| !begin.channels.contains(name));
     let channels: Vec<ChannelName> = begin.channels.iter().chain(remembered).cloned().collect();
     for (index, channel) in channels.into_iter().enumerate() {
         let start = match (cursor.position(&channel), begin.rewind) {
@@ -67,23 +65,44 @@ pub(super) async fn begin_session(local: &Local, slot: u32, generation: u32, beg
             (None, 0) => Start::Live,
             (None, count) => Start::Rewind(count),
         };
-        let wish = Wish { channel: channel.clone(), start, told: Told::Frame, pinned: false };
+        let wish = Wish {
+            channel: channel.clone(),
+            start,
+            told: Told::Frame,
+            pinned: false,
+        };
         if let Err(error) = subscribe(local, slot, generation, wish).await {
             // What the cursor remembers but the token no longer grants is not the client's fault.
             tracing::debug!(session.slot = slot, %channel, error = %error, named = index < named, "not subscribed");
             let mut shard = local.borrow_mut();
-            if shard.slots.find(slot, generation).is_none_or(|session| session.ended) {
+            if shard
+                .slots
+                .find(slot, generation)
+                .is_none_or(|session| session.ended)
+            {
                 return;
             }
             if error.code != ErrorCode::AlreadySubscribed {
                 let (reason, resubscribe) = (error.message.into(), error.code.retryable());
-                shard.send_frame(slot, &Frame::Unsubscribed { channel, reason, resubscribe });
+                shard.send_frame(
+                    slot,
+                    &Frame::Unsubscribed {
+                        channel,
+                        reason,
+                        resubscribe,
+                    },
+                );
             }
         }
     }
     let mut shard = local.borrow_mut();
     let is_sse = shard.slots.hot[slot as usize].wire.is_sse();
-    if is_sse && shard.slots.find(slot, generation).is_some_and(|session| !session.ended) {
+    if is_sse
+        && shard
+            .slots
+            .find(slot, generation)
+            .is_some_and(|session| !session.ended)
+    {
         shard.send_cursor(slot);
     }
 }
@@ -100,10 +119,12 @@ async fn first_input(local: &Local, slot: u32, generation: u32, leftover: Bytes)
 
 async fn read_loop(local: &Local, slot: u32, generation: u32) -> Went {
     loop {
-        let readable = poll_fn(|context| match &local.borrow().slots.hot[slot as usize].stream {
-            Some(stream) => stream.poll_read_ready(context),
-            None => Poll::Ready(Ok(())),
-        });
+        let readable = poll_fn(
+            |context| match &local.borrow().slots.hot[slot as usize].stream {
+                Some(stream) => stream.poll_read_ready(context),
+                None => Poll::Ready(Ok(())),
+            },
+        );
         if readable.await.is_err() {
             return Went::Abrupt;
         }
@@ -142,7 +163,9 @@ impl Shard {
         if self.slots.find(slot, generation).is_none() {
             return Input::Over(Went::Abrupt);
         }
-        let Some(stream) = &self.slots.hot[slot as usize].stream else { return Input::Over(Went::Abrupt) };
+        let Some(stream) = &self.slots.hot[slot as usize].stream else {
+            return Input::Over(Went::Abrupt);
+        };
         let mut scratch = std::mem::take(&mut self.scratch);
         let input = match stream.try_read(&mut scratch) {
             Ok(0) => Input::Over(Went::Abrupt),
@@ -156,7 +179,9 @@ impl Shard {
 
     /// Takes bytes from a session's client.
     fn take_input(&mut self, slot: u32, generation: u32, mut bytes: &mut [u8]) -> Input {
-        let Some(session) = self.slots.find(slot, generation) else { return Input::Over(Went::Abrupt) };
+        let Some(session) = self.slots.find(slot, generation) else {
+            return Input::Over(Went::Abrupt);
+        };
         // Whatever comes is a sign of life.
         session.timers.ping_sent_ms = None;
         let closing = session.closing_ms.is_some();
@@ -190,7 +215,10 @@ impl Shard {
                 }
                 Ok(Some(_)) => {}
                 Err(error) => {
-                    self.close(slot, Close::new(CloseCode(error.close_code()), error.to_string()));
+                    self.close(
+                        slot,
+                        Close::new(CloseCode(error.close_code()), error.to_string()),
+                    );
                     break;
                 }
             }
@@ -203,7 +231,13 @@ impl Shard {
     }
 
     /// Decodes a command. Of a WebSocket's two kinds of message a format takes one.
-    fn decode(&mut self, slot: u32, format: Format, text: bool, data: &[u8]) -> Option<Result<Request, Refused>> {
+    fn decode(
+        &mut self,
+        slot: u32,
+        format: Format,
+        text: bool,
+        data: &[u8],
+    ) -> Option<Result<Request, Refused>> {
         let limits = &self.shared.limits;
         match (format, text) {
             (Format::Json, true) => Some(json::decode_command(data, limits)),
@@ -223,17 +257,29 @@ impl Shard {
             return;
         }
         let mut out = Vec::new();
-        sse::id_event(&cursor, self.slots.hot[slot as usize].wire.is_chunked(), &mut out);
+        sse::id_event(
+            &cursor,
+            self.slots.hot[slot as usize].wire.is_chunked(),
+            &mut out,
+        );
         self.push(slot, out.into(), None);
     }
 
     /// An event stream's first bytes: they pass buffering proxies, and spread reconnects.
     pub(super) fn greet(&mut self, slot: u32) {
         let wire = self.slots.hot[slot as usize].wire;
-        if self.slots.get(slot).is_some_and(|session| session.transport == Transport::Sse) {
+        if self
+            .slots
+            .get(slot)
+            .is_some_and(|session| session.transport == Transport::Sse)
+        {
             let jitter = u64::from(self.random()) % RETRY_SPREAD_MS;
             let mut out = Vec::new();
-            sse::retry(Duration::from_millis(RETRY_MIN_MS + jitter), wire.is_chunked(), &mut out);
+            sse::retry(
+                Duration::from_millis(RETRY_MIN_MS + jitter),
+                wire.is_chunked(),
+                &mut out,
+            );
             sse::comment(wire.is_chunked(), &mut out);
             self.push(slot, out.into(), None);
         }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use switchboard_core::sync::{CatchUp, Found, Opening};
 use switchboard_core::{
-    Answer, ChannelName, ClientError, ErrorCode, Frame, GapReason, Offer, Policy, Position, Reply, Start,
+    Answer, ChannelName, ClientError, ErrorCode, Frame, GapReason, Offer, Policy, Position, Reply,
+    Start,
 };
 use switchboard_engine::{JoinRequest, Leaving};
 
@@ -74,7 +75,11 @@ async fn catch_up(
     };
     if !followed {
         let follower = Follower::Shard(shard_index);
-        shared.dispatch.follow(&*shared.engine, name, follower).await.map_err(engine_error)?;
+        shared
+            .dispatch
+            .follow(&*shared.engine, name, follower)
+            .await
+            .map_err(engine_error)?;
         if let Some(channel) = local.borrow_mut().channels.get_mut(name) {
             channel.followed = true;
         }
@@ -86,28 +91,46 @@ async fn catch_up(
     loop {
         let query = {
             let mut shard = local.borrow_mut();
-            let Some(syncing) = shard.syncing(slot, generation, name) else { return Err(gone()) };
+            let Some(syncing) = shard.syncing(slot, generation, name) else {
+                return Err(gone());
+            };
             syncing.catch_up.query()
         };
         let history = watch::read(&shared, name, query).await?;
         let mut step = {
             let mut shard = local.borrow_mut();
             let found = Found {
-                publications: history.publications.into_iter().map(|p| shard.item(Frame::Message(p))).collect(),
+                publications: history
+                    .publications
+                    .into_iter()
+                    .map(|p| shard.item(Frame::Message(p)))
+                    .collect(),
                 top: history.top,
                 complete: history.complete,
             };
-            let Some(syncing) = shard.syncing(slot, generation, name) else { return Err(gone()) };
+            let Some(syncing) = shard.syncing(slot, generation, name) else {
+                return Err(gone());
+            };
             syncing.catch_up.read(found)
         };
         if let Some(opening) = step.opening {
-            answer = Some(local.borrow_mut().tell(slot, generation, wish, opening, policy));
+            answer = Some(
+                local
+                    .borrow_mut()
+                    .tell(slot, generation, wish, opening, policy),
+            );
         }
         if let Some((position, reason)) = step.gap {
-            local.borrow_mut().tell_gap(slot, generation, name, position, reason);
+            local
+                .borrow_mut()
+                .tell_gap(slot, generation, name, position, reason);
         }
         // A large recovery goes at the reader's pace.
-        let mut items = step.deliver.drain(..).map(|Item(delivery)| delivery).peekable();
+        let mut items = step
+            .deliver
+            .drain(..)
+            .map(|Item(delivery)| delivery)
+            .peekable();
         while items.peek().is_some() {
             let page: Vec<_> = items.by_ref().take(PACE).collect();
             local.borrow_mut().owe_synced(slot, generation, name, &page);
@@ -133,17 +156,33 @@ async fn join(
     let (request, engine) = {
         let mut shard = local.borrow_mut();
         let engine = Arc::clone(&shard.shared.engine);
-        let Some(session) = shard.slots.find(slot, generation) else { return Err(gone()) };
+        let Some(session) = shard.slots.find(slot, generation) else {
+            return Err(gone());
+        };
         let (user, info) = (session.identity.user.clone(), session.identity.info.clone());
-        (JoinRequest { channel: name.clone(), session: session.id, user, info }, engine)
+        (
+            JoinRequest {
+                channel: name.clone(),
+                session: session.id,
+                user,
+                info,
+            },
+            engine,
+        )
     };
     let session = request.session;
     engine.join(request).await.map_err(engine_error)?;
     let still_there = {
         let mut shard = local.borrow_mut();
         let at = shard.channels.find(name);
-        let session = shard.slots.find(slot, generation).filter(|session| !session.ended);
-        match session.zip(at).and_then(|(session, at)| session.subscription(at)) {
+        let session = shard
+            .slots
+            .find(slot, generation)
+            .filter(|session| !session.ended);
+        match session
+            .zip(at)
+            .and_then(|(session, at)| session.subscription(at))
+        {
             Some(subscription) => {
                 subscription.present = true;
                 true
@@ -154,12 +193,18 @@ async fn join(
     if still_there {
         return Ok(());
     }
-    engine.leave(name, session, Leaving::After(policy.presence_grace)).await.map_err(engine_error)?;
+    engine
+        .leave(name, session, Leaving::After(policy.presence_grace))
+        .await
+        .map_err(engine_error)?;
     Err(gone())
 }
 
 fn gone() -> ClientError {
-    ClientError::new(ErrorCode::NotSubscribed, "the subscription was ended meanwhile")
+    ClientError::new(
+        ErrorCode::NotSubscribed,
+        "the subscription was ended meanwhile",
+    )
 }
 
 fn offer(policy: &Policy) -> Offer {
@@ -172,12 +217,19 @@ fn offer(policy: &Policy) -> Offer {
 
 impl Shard {
     /// Checks a subscription and enters it, so that live publications are parked for it from now on.
-    fn enter(&mut self, slot: u32, generation: u32, wish: &Wish) -> Result<(Arc<Policy>, bool), ClientError> {
+    fn enter(
+        &mut self,
+        slot: u32,
+        generation: u32,
+        wish: &Wish,
+    ) -> Result<(Arc<Policy>, bool), ClientError> {
         let policy = Arc::clone(self.shared.policy(&wish.channel)?);
         let max = self.shared.limits.subscriptions_per_session_max;
         let parked_max = self.shared.limits.sync_parked_max;
         let known = self.channels.find(&wish.channel);
-        let Some(session) = self.slots.find(slot, generation).filter(|s| !s.ended) else { return Err(gone()) };
+        let Some(session) = self.slots.find(slot, generation).filter(|s| !s.ended) else {
+            return Err(gone());
+        };
         if !wish.pinned && !policy.public && !session.identity.grants.may_subscribe(&wish.channel) {
             let message = format!("the token does not grant `subscribe` on {}", wish.channel);
             return Err(ClientError::new(ErrorCode::PermissionDenied, message));
@@ -192,20 +244,31 @@ impl Shard {
         }
         let at = known.unwrap_or_else(|| {
             self.shared.metrics.channels.inc();
-            self.channels.insert(wish.channel.clone(), Arc::clone(&policy))
+            self.channels
+                .insert(wish.channel.clone(), Arc::clone(&policy))
         });
         let channel = &mut self.channels[at];
         let place = channel.waiting.len() as u32;
         channel.waiting.push(slot);
         let followed = channel.followed;
         let catch_up = CatchUp::new(wish.start, parked_max);
-        let stands = if let Start::After(position) = wish.start { Some(position) } else { None };
+        let stands = if let Start::After(position) = wish.start {
+            Some(position)
+        } else {
+            None
+        };
         let state = State::Syncing(Box::new(Syncing { catch_up, stands }));
         if let Some(session) = self.slots.get_mut(slot) {
             let (present, pinned) = (false, wish.pinned);
             // Most sessions have few subscriptions: no room for more than asked for.
             session.subscriptions.reserve_exact(1);
-            session.subscriptions.push(Subscription { channel: at, at: place, state, present, pinned });
+            session.subscriptions.push(Subscription {
+                channel: at,
+                at: place,
+                state,
+                present,
+                pinned,
+            });
         }
         self.shared.metrics.subscriptions.inc();
         self.update_direct(slot);
@@ -214,7 +277,10 @@ impl Shard {
 
     fn syncing(&mut self, slot: u32, generation: u32, name: &ChannelName) -> Option<&mut Syncing> {
         let at = self.channels.find(name)?;
-        let session = self.slots.find(slot, generation).filter(|session| !session.ended)?;
+        let session = self
+            .slots
+            .find(slot, generation)
+            .filter(|session| !session.ended)?;
         match &mut session.subscription(at)?.state {
             State::Syncing(syncing) => Some(syncing),
             State::Live | State::Ahead(_) => None,
@@ -222,14 +288,36 @@ impl Shard {
     }
 
     /// Tells how a subscription opens; gives the command's answer.
-    fn tell(&mut self, slot: u32, generation: u32, wish: &Wish, opening: Opening, policy: &Policy) -> Answer {
-        let Opening { position, recovered } = opening;
+    fn tell(
+        &mut self,
+        slot: u32,
+        generation: u32,
+        wish: &Wish,
+        opening: Opening,
+        policy: &Policy,
+    ) -> Answer {
+        let Opening {
+            position,
+            recovered,
+        } = opening;
         let offer = offer(policy);
-        let answer = Answer::Subscribe { position, recovered, offer };
+        let answer = Answer::Subscribe {
+            position,
+            recovered,
+            offer,
+        };
         let frame = match wish.told {
             Told::Reply(None) => None,
-            Told::Reply(Some(id)) => Some(Frame::Reply(Reply { id, outcome: Ok(answer.clone()) })),
-            Told::Frame => Some(Frame::Subscribed { channel: wish.channel.clone(), position, recovered, offer }),
+            Told::Reply(Some(id)) => Some(Frame::Reply(Reply {
+                id,
+                outcome: Ok(answer.clone()),
+            })),
+            Told::Frame => Some(Frame::Subscribed {
+                channel: wish.channel.clone(),
+                position,
+                recovered,
+                offer,
+            }),
         };
         if let Some(syncing) = self.syncing(slot, generation, &wish.channel) {
             syncing.stands = Some(position);
@@ -240,15 +328,33 @@ impl Shard {
         answer
     }
 
-    fn tell_gap(&mut self, slot: u32, generation: u32, name: &ChannelName, position: Position, reason: GapReason) {
-        let Some(syncing) = self.syncing(slot, generation, name) else { return };
+    fn tell_gap(
+        &mut self,
+        slot: u32,
+        generation: u32,
+        name: &ChannelName,
+        position: Position,
+        reason: GapReason,
+    ) {
+        let Some(syncing) = self.syncing(slot, generation, name) else {
+            return;
+        };
         syncing.stands = Some(position);
         self.shared.metrics.gap(reason.as_str());
-        self.send_frame(slot, &Frame::Gap { channel: name.clone(), position, reason });
+        self.send_frame(
+            slot,
+            &Frame::Gap {
+                channel: name.clone(),
+                position,
+                reason,
+            },
+        );
     }
 
     fn owe_synced(&mut self, slot: u32, generation: u32, name: &ChannelName, items: &[Delivery]) {
-        let Some(syncing) = self.syncing(slot, generation, name) else { return };
+        let Some(syncing) = self.syncing(slot, generation, name) else {
+            return;
+        };
         if let Some(last) = items.iter().filter_map(position).last() {
             syncing.stands = Some(last);
         }
@@ -259,18 +365,38 @@ impl Shard {
     /// Ends catching up: what was parked while the last page was written goes out, and the subscription is live, or
     /// ahead of a mailbox that has yet to get there. False when history has to be read once more.
     fn go_live(&mut self, slot: u32, generation: u32, name: &ChannelName) -> bool {
-        let Some(at) = self.channels.find(name) else { return true };
-        let Some(syncing) = self.syncing(slot, generation, name) else { return true };
-        let Some(top) = syncing.catch_up.position() else { return false };
-        let step = syncing.catch_up.read(Found { publications: Vec::new(), top, complete: true });
-        let rest: Vec<_> = step.deliver.into_iter().map(|Item(delivery)| delivery).collect();
+        let Some(at) = self.channels.find(name) else {
+            return true;
+        };
+        let Some(syncing) = self.syncing(slot, generation, name) else {
+            return true;
+        };
+        let Some(top) = syncing.catch_up.position() else {
+            return false;
+        };
+        let step = syncing.catch_up.read(Found {
+            publications: Vec::new(),
+            top,
+            complete: true,
+        });
+        let rest: Vec<_> = step
+            .deliver
+            .into_iter()
+            .map(|Item(delivery)| delivery)
+            .collect();
         if let Some((position, reason)) = step.gap {
             self.tell_gap(slot, generation, name, position, reason);
         }
         self.owe_synced(slot, generation, name, &rest);
-        let Some(position) = step.done else { return false };
-        let Some(session) = self.slots.find(slot, generation) else { return true };
-        let Some(subscription) = session.subscription(at) else { return true };
+        let Some(position) = step.done else {
+            return false;
+        };
+        let Some(session) = self.slots.find(slot, generation) else {
+            return true;
+        };
+        let Some(subscription) = session.subscription(at) else {
+            return true;
+        };
         subscription.state = State::Ahead(position.offset);
         let channel = &mut self.channels[at];
         if channel.live.is_empty() && channel.position.is_none_or(|p| p.epoch != position.epoch) {
@@ -284,9 +410,15 @@ impl Shard {
     /// Makes a subscription live if its channel has reached it.
     pub(super) fn promote(&mut self, slot: u32, at: u32, stands: Option<Position>) {
         let channel = &mut self.channels[at];
-        let Some(session) = self.slots.get_mut(slot) else { return };
-        let Some(subscription) = session.subscription(at) else { return };
-        let State::Ahead(offset) = subscription.state else { return };
+        let Some(session) = self.slots.get_mut(slot) else {
+            return;
+        };
+        let Some(subscription) = session.subscription(at) else {
+            return;
+        };
+        let State::Ahead(offset) = subscription.state else {
+            return;
+        };
         if stands.is_none_or(|position| position.offset < offset) {
             return;
         }
@@ -304,14 +436,20 @@ impl Shard {
 
     /// Ends a subscription: takes it out of the channel, and the member out of presence.
     pub(super) fn leave_channel(&mut self, slot: u32, at: u32, leaving: Leaving) -> bool {
-        let Some(session) = self.slots.get_mut(slot) else { return false };
-        let Some(index) = session.subscriptions.iter().position(|s| s.channel == at) else { return false };
+        let Some(session) = self.slots.get_mut(slot) else {
+            return false;
+        };
+        let Some(index) = session.subscriptions.iter().position(|s| s.channel == at) else {
+            return false;
+        };
         let subscription = session.subscriptions.swap_remove(index);
         let session_id = session.id;
         match subscription.state {
             State::Live => {
                 let slots = &mut self.slots;
-                self.channels[at].remove_live(subscription.at, |slot, place| set_place(slots, slot, at, place));
+                self.channels[at].remove_live(subscription.at, |slot, place| {
+                    set_place(slots, slot, at, place)
+                });
             }
             State::Ahead(_) | State::Syncing(_) => self.remove_waiting(at, subscription.at),
         }
@@ -325,7 +463,10 @@ impl Shard {
             });
         }
         if self.channels[at].is_unused() {
-            self.unused.push_back((self.now() + UNUSED_LINGER_MS, self.channels[at].name.clone()));
+            self.unused.push_back((
+                self.now() + UNUSED_LINGER_MS,
+                self.channels[at].name.clone(),
+            ));
         }
         self.update_direct(slot);
         true
@@ -335,8 +476,12 @@ impl Shard {
     pub(super) fn sweep_unused(&mut self) {
         let now = self.now();
         while self.unused.front().is_some_and(|(until, _)| *until <= now) {
-            let Some((_, name)) = self.unused.pop_front() else { return };
-            let Some(at) = self.channels.find(&name) else { continue };
+            let Some((_, name)) = self.unused.pop_front() else {
+                return;
+            };
+            let Some(at) = self.channels.find(&name) else {
+                continue;
+            };
             let channel = &self.channels[at];
             if !channel.is_unused() {
                 continue;
@@ -347,11 +492,16 @@ impl Shard {
             }
             self.channels.remove(at);
             self.shared.metrics.channels.dec();
-            let Some(local) = self.me.upgrade() else { return };
+            let Some(local) = self.me.upgrade() else {
+                return;
+            };
             let (shared, index) = (self.shared.clone(), self.index);
             tokio::task::spawn_local(async move {
                 let still_wanted = || local.borrow().channels.find(&name).is_some();
-                shared.dispatch.unfollow(&*shared.engine, &name, Follower::Shard(index), still_wanted).await;
+                shared
+                    .dispatch
+                    .unfollow(&*shared.engine, &name, Follower::Shard(index), still_wanted)
+                    .await;
             });
         }
     }
@@ -361,7 +511,10 @@ impl Shard {
 const UNUSED_LINGER_MS: u64 = 2000;
 
 fn set_place(slots: &mut crate::shard::slots::Slots, slot: u32, channel: u32, place: u32) {
-    if let Some(subscription) = slots.get_mut(slot).and_then(|session| session.subscription(channel)) {
+    if let Some(subscription) = slots
+        .get_mut(slot)
+        .and_then(|session| session.subscription(channel))
+    {
         subscription.at = place;
     }
 }

@@ -17,17 +17,22 @@ impl Shard {
     /// When the identity ends, on the node's clock.
     pub(super) fn expiry(&self, identity: &Identity) -> Option<u64> {
         let wall = self.shared.clock.wall_ms();
-        identity.expires_at_ms.map(|at| self.now() + at.saturating_sub(wall))
+        identity
+            .expires_at_ms
+            .map(|at| self.now() + at.saturating_sub(wall))
     }
 
     /// Has a session looked at by `deadline_ms` at the latest.
     pub(super) fn look_at(&mut self, slot: u32, deadline_ms: u64) {
         // Not beyond the wheel's span: so the entry comes up at exactly the time noted.
         let deadline_ms = deadline_ms.min(self.now() + SPAN_MS);
-        let Some(session) = self.slots.get(slot) else { return };
+        let Some(session) = self.slots.get(slot) else {
+            return;
+        };
         if session.timers.wheel_ms.get() > deadline_ms {
             session.timers.wheel_ms.set(deadline_ms);
-            self.wheel.insert(deadline_ms, (slot, session.id.generation));
+            self.wheel
+                .insert(deadline_ms, (slot, session.id.generation));
         }
     }
 
@@ -45,7 +50,9 @@ impl Shard {
         if session.closing_ms.is_some() {
             return session.closing_ms;
         }
-        let pong = timers.ping_sent_ms.map(|sent| sent + limits.pong_timeout.as_millis() as u64);
+        let pong = timers
+            .ping_sent_ms
+            .map(|sent| sent + limits.pong_timeout.as_millis() as u64);
         let ping = (session.transport != Transport::Poll).then_some(timers.ping_ms);
         let heartbeat = (timers.heartbeat_interval_ms > 0).then_some(timers.heartbeat_ms);
         let expiry = timers.expires_ms.map(|at| {
@@ -59,8 +66,12 @@ impl Shard {
             Some(parked) => parked.until_ms,
             None => timers.polled_ms + limits.poll_linger.as_millis() as u64,
         });
-        let outbox = (session.transport != Transport::Poll && session.outbox.is_some()).then(|| self.now() + 1000);
-        [pong, ping, heartbeat, expiry, poll, outbox, timers.drain_ms].into_iter().flatten().min()
+        let outbox = (session.transport != Transport::Poll && session.outbox.is_some())
+            .then(|| self.now() + 1000);
+        [pong, ping, heartbeat, expiry, poll, outbox, timers.drain_ms]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Looks at every session whose entry has come up.
@@ -69,7 +80,9 @@ impl Shard {
         let mut due = std::mem::take(&mut self.due);
         self.wheel.advance(now, &mut due);
         for (slot, generation) in due.drain(..) {
-            let Some(session) = self.slots.find(slot, generation) else { continue };
+            let Some(session) = self.slots.find(slot, generation) else {
+                continue;
+            };
             if session.timers.wheel_ms.get() > now {
                 // A later entry is in; an earlier one has done what this one was for.
                 continue;
@@ -84,7 +97,9 @@ impl Shard {
     }
 
     fn look(&mut self, slot: u32, now: u64) {
-        let Some(session) = self.slots.get(slot) else { return };
+        let Some(session) = self.slots.get(slot) else {
+            return;
+        };
         if let Some(deadline) = session.closing_ms {
             if now >= deadline {
                 self.gone(slot, Went::Clean);
@@ -100,28 +115,53 @@ impl Shard {
     }
 
     fn look_at_expiry(&mut self, slot: u32, now: u64) {
-        let (notice, grace) = (self.shared.limits.expiring_notice, self.shared.limits.expiry_grace);
-        let Some(session) = self.slots.get_mut(slot) else { return };
-        let Some(expires_ms) = session.timers.expires_ms else { return };
+        let (notice, grace) = (
+            self.shared.limits.expiring_notice,
+            self.shared.limits.expiry_grace,
+        );
+        let Some(session) = self.slots.get_mut(slot) else {
+            return;
+        };
+        let Some(expires_ms) = session.timers.expires_ms else {
+            return;
+        };
         let expires_at_ms = session.identity.expires_at_ms.unwrap_or(0);
         if !session.timers.expiring_sent && now + notice.as_millis() as u64 >= expires_ms {
             session.timers.expiring_sent = true;
             self.send_frame(slot, &Frame::Expiring { expires_at_ms });
         } else if now >= expires_ms + grace.as_millis() as u64 {
-            self.close(slot, Close::new(CloseCode::EXPIRED, "the token has ended: come back with a new one"));
+            self.close(
+                slot,
+                Close::new(
+                    CloseCode::EXPIRED,
+                    "the token has ended: come back with a new one",
+                ),
+            );
         }
     }
 
     fn look_at_drain(&mut self, slot: u32, now: u64) {
-        if self.slots.get(slot).and_then(|session| session.timers.drain_ms).is_some_and(|at| now >= at) {
-            self.close(slot, Close::new(CloseCode::GOING_AWAY, "this node is shutting down"));
+        if self
+            .slots
+            .get(slot)
+            .and_then(|session| session.timers.drain_ms)
+            .is_some_and(|at| now >= at)
+        {
+            self.close(
+                slot,
+                Close::new(CloseCode::GOING_AWAY, "this node is shutting down"),
+            );
         }
     }
 
     fn look_at_outbox(&mut self, slot: u32, now: u64) {
         let age_max = self.shared.limits.outbox_age_max.as_millis() as u64;
         // A poll session reads when it polls; its own deadline is the linger.
-        if self.slots.get(slot).is_some_and(|session| session.transport != Transport::Poll) {
+        if self
+            .slots
+            .get(slot)
+            .is_some_and(|session| session.transport != Transport::Poll)
+        {
             self.with_outbox(slot, |outbox| outbox.expire(now, age_max));
         }
     }
@@ -130,7 +170,9 @@ impl Shard {
     fn look_at_life(&mut self, slot: u32, now: u64) {
         let interval = self.shared.limits.ping_interval.as_millis() as u64;
         let timeout = self.shared.limits.pong_timeout.as_millis() as u64;
-        let Some((place, session)) = self.slots.both(slot) else { return };
+        let Some((place, session)) = self.slots.both(slot) else {
+            return;
+        };
         if session.closing_ms.is_some() || session.transport == Transport::Poll {
             return;
         }
@@ -138,7 +180,11 @@ impl Shard {
             // Its input waits while a command is worked on.
             session.timers.ping_sent_ms = None;
         }
-        if session.timers.ping_sent_ms.is_some_and(|sent| now >= sent + timeout) {
+        if session
+            .timers
+            .ping_sent_ms
+            .is_some_and(|sent| now >= sent + timeout)
+        {
             self.shared.metrics.heartbeats_missed.inc();
             self.close(slot, Close::new(CloseCode::GOING_AWAY, "no pong in time"));
             // Whoever does not answer a ping will hardly answer a close.
@@ -165,7 +211,9 @@ impl Shard {
     /// Pushes the server's time to who asked for it, when nothing else was sent.
     fn look_at_heartbeat(&mut self, slot: u32, now: u64) {
         let time_ms = self.shared.clock.wall_ms();
-        let Some((place, session)) = self.slots.both(slot) else { return };
+        let Some((place, session)) = self.slots.both(slot) else {
+            return;
+        };
         let interval = u64::from(session.timers.heartbeat_interval_ms);
         if interval == 0 || now < session.timers.heartbeat_ms || session.closing_ms.is_some() {
             return;
@@ -181,7 +229,13 @@ impl Shard {
 
     fn look_at_poll(&mut self, slot: u32, now: u64) {
         let linger = self.shared.limits.poll_linger.as_millis() as u64;
-        let Some(session) = self.slots.get(slot).filter(|session| session.transport == Transport::Poll) else { return };
+        let Some(session) = self
+            .slots
+            .get(slot)
+            .filter(|session| session.transport == Transport::Poll)
+        else {
+            return;
+        };
         match &session.parked {
             Some(parked) if now >= parked.until_ms => self.answer_poll(slot, true),
             None if now >= session.timers.polled_ms + linger => self.gone(slot, Went::Clean),
@@ -194,12 +248,19 @@ impl Shard {
         let now = self.now();
         for slot in self.slots.in_use(0).collect::<Vec<_>>() {
             let after_ms = u64::from(self.random()) % (window_ms + 1);
-            let Some(session) = self.slots.get_mut(slot) else { continue };
+            let Some(session) = self.slots.get_mut(slot) else {
+                continue;
+            };
             if session.closing_ms.is_some() || session.timers.drain_ms.is_some() {
                 continue;
             }
             session.timers.drain_ms = Some(now + after_ms);
-            self.send_frame(slot, &Frame::Draining { reconnect_after_ms: after_ms });
+            self.send_frame(
+                slot,
+                &Frame::Draining {
+                    reconnect_after_ms: after_ms,
+                },
+            );
             self.look_at(slot, now + after_ms);
         }
         self.answer_polls();

@@ -10,8 +10,8 @@ use switchboard_core::cursor::Cursor;
 use switchboard_core::outbox::{Droppable, Outbox, Overflow};
 use switchboard_core::{Close, CloseCode, Frame, GapReason};
 use switchboard_protocol::broadcast::Broadcast;
-use switchboard_protocol::wire::{self, Wire};
 use switchboard_protocol::sse;
+use switchboard_protocol::wire::{self, Wire};
 use tokio::sync::Notify;
 
 use crate::shard::channels::position;
@@ -28,13 +28,23 @@ impl Shard {
     /// Sends a frame to one session.
     pub(super) fn send_frame(&mut self, slot: u32, frame: &Frame) {
         let wire = self.slots.hot[slot as usize].wire;
-        self.push(slot, wire::encode(frame, wire, self.shared.limits.deflate_bytes_min), None);
+        self.push(
+            slot,
+            wire::encode(frame, wire, self.shared.limits.deflate_bytes_min),
+            None,
+        );
     }
 
     /// Hands a channel's deliveries to one session, whatever state it is in, leaving out what excludes it.
     pub(super) fn owe(&mut self, slot: u32, items: &[Delivery]) {
         for item in items {
-            let Some(session) = self.slots.get(slot).filter(|session| session.closing_ms.is_none()) else { return };
+            let Some(session) = self
+                .slots
+                .get(slot)
+                .filter(|session| session.closing_ms.is_none())
+            else {
+                return;
+            };
             let frame = item.broadcast.frame();
             if let Frame::Message(publication) = frame
                 && publication.exclude == Some(session.id)
@@ -53,14 +63,22 @@ impl Shard {
 
     /// A message for a session with several channels: its cursor, then the bytes that all share.
     fn with_id_line(&self, slot: u32, broadcast: &Arc<Broadcast>, wire: Wire) -> Bytes {
-        let Frame::Message(publication) = broadcast.frame() else { return broadcast.bytes(wire).clone() };
+        let Frame::Message(publication) = broadcast.frame() else {
+            return broadcast.bytes(wire).clone();
+        };
         if publication.offset == 0 {
             return broadcast.bytes(wire).clone();
         }
         let mut cursor = self.cursor(slot);
-        match cursor.positions.iter_mut().find(|(name, _)| *name == publication.channel) {
+        match cursor
+            .positions
+            .iter_mut()
+            .find(|(name, _)| *name == publication.channel)
+        {
             Some((_, position)) => *position = publication.position(),
-            None => cursor.positions.push((publication.channel.clone(), publication.position())),
+            None => cursor
+                .positions
+                .push((publication.channel.clone(), publication.position())),
         }
         let mut out = Vec::new();
         sse::id_line(&cursor, wire.is_chunked(), &mut out);
@@ -70,25 +88,42 @@ impl Shard {
 
     /// Where a session stands in all its channels, sequence apart.
     pub(super) fn cursor(&self, slot: u32) -> Cursor {
-        let Some(session) = self.slots.get(slot) else { return Cursor::default() };
+        let Some(session) = self.slots.get(slot) else {
+            return Cursor::default();
+        };
         let positions = session.subscriptions.iter().filter_map(|subscription| {
             let channel = &self.channels[subscription.channel];
             let position = match &subscription.state {
                 State::Live => channel.position_at(subscription.at),
-                State::Ahead(offset) => channel.position.map(|p| switchboard_core::Position { offset: *offset, ..p }),
+                State::Ahead(offset) => channel.position.map(|p| switchboard_core::Position {
+                    offset: *offset,
+                    ..p
+                }),
                 State::Syncing(syncing) => syncing.stands,
             };
             Some((channel.name.clone(), position?))
         });
-        Cursor { sequence: session.outbox.as_ref().map_or(0, |outbox| outbox.sequence()), positions: positions.collect() }
+        Cursor {
+            sequence: session
+                .outbox
+                .as_ref()
+                .map_or(0, |outbox| outbox.sequence()),
+            positions: positions.collect(),
+        }
     }
 
     fn droppable(&self, item: &Delivery) -> Option<Droppable> {
-        let Frame::Message(publication) = item.broadcast.frame() else { return None };
+        let Frame::Message(publication) = item.broadcast.frame() else {
+            return None;
+        };
         let lane = self.channels.find(&publication.channel)?;
         let policy = self.channels[lane].policy.slow_consumer;
         // What has no place cannot be announced as lost, so it is not dropped either.
-        position(item).map(|position| Droppable { lane, position, policy })
+        position(item).map(|position| Droppable {
+            lane,
+            position,
+            policy,
+        })
     }
 
     /// Writes bytes to a session or queues them.
@@ -96,7 +131,9 @@ impl Shard {
         if self.slots.hot[slot as usize].pending_first != NONE {
             self.flush_pending(slot);
         }
-        let Some((place, session)) = self.slots.both(slot) else { return };
+        let Some((place, session)) = self.slots.both(slot) else {
+            return;
+        };
         place.sent = SENT;
         if session.outbox.is_some() {
             self.enqueue(slot, bytes, droppable);
@@ -134,7 +171,9 @@ impl Shard {
     fn make_outbox(&mut self, slot: u32) {
         let age_max = self.shared.limits.outbox_age_max.as_millis() as u64;
         let look_ms = self.now() + age_max;
-        let Some((place, session)) = self.slots.both(slot) else { return };
+        let Some((place, session)) = self.slots.both(slot) else {
+            return;
+        };
         place.direct = false;
         if session.outbox.is_none() {
             session.outbox = Some(Box::default());
@@ -157,8 +196,12 @@ impl Shard {
         slot: u32,
         change: impl FnOnce(&mut Outbox) -> Result<(), Overflow>,
     ) {
-        let Some(session) = self.slots.get_mut(slot) else { return };
-        let Some(outbox) = &mut session.outbox else { return };
+        let Some(session) = self.slots.get_mut(slot) else {
+            return;
+        };
+        let Some(outbox) = &mut session.outbox else {
+            return;
+        };
         let before = outbox.bytes() as i64;
         let result = change(outbox);
         let (after, dropped) = (outbox.bytes() as i64, outbox.take_dropped());
@@ -166,20 +209,36 @@ impl Shard {
         self.shared.metrics.drops.inc_by(dropped);
         if result.is_err() {
             tracing::debug!(session.id = %session.id, outbox_bytes = after, "slow consumer");
-            self.close(slot, Close::new(CloseCode::SLOW_CONSUMER, "reads too slowly: come back and recover"));
+            self.close(
+                slot,
+                Close::new(
+                    CloseCode::SLOW_CONSUMER,
+                    "reads too slowly: come back and recover",
+                ),
+            );
         }
     }
 
     /// Announces what policies have dropped, before anything that came later.
     pub(super) fn announce_gaps(&mut self, slot: u32) {
         let wire = self.slots.hot[slot as usize].wire;
-        let Some(session) = self.slots.get_mut(slot) else { return };
-        let gaps = session.outbox.as_mut().map(|outbox| outbox.take_gaps()).unwrap_or_default();
+        let Some(session) = self.slots.get_mut(slot) else {
+            return;
+        };
+        let gaps = session
+            .outbox
+            .as_mut()
+            .map(|outbox| outbox.take_gaps())
+            .unwrap_or_default();
         let now = self.now();
         for (lane, position) in gaps {
             let reason = GapReason::SlowConsumer;
             self.shared.metrics.gap(reason.as_str());
-            let frame = Frame::Gap { channel: self.channels[lane].name.clone(), position, reason };
+            let frame = Frame::Gap {
+                channel: self.channels[lane].name.clone(),
+                position,
+                reason,
+            };
             let bytes = wire::encode(&frame, wire, self.shared.limits.deflate_bytes_min);
             self.with_outbox(slot, |outbox| {
                 outbox.announce(now, bytes);
@@ -192,8 +251,12 @@ impl Shard {
     pub(super) fn flush_outbox(&mut self, slot: u32) -> bool {
         loop {
             self.announce_gaps(slot);
-            let Some((place, session)) = self.slots.both(slot) else { return true };
-            let (Some(stream), Some(outbox)) = (&place.stream, &mut session.outbox) else { return true };
+            let Some((place, session)) = self.slots.both(slot) else {
+                return true;
+            };
+            let (Some(stream), Some(outbox)) = (&place.stream, &mut session.outbox) else {
+                return true;
+            };
             if outbox.is_empty() {
                 self.outbox_is_empty(slot);
                 return true;
@@ -219,7 +282,9 @@ impl Shard {
     }
 
     fn outbox_is_empty(&mut self, slot: u32) {
-        let Some((place, session)) = self.slots.both(slot) else { return };
+        let Some((place, session)) = self.slots.both(slot) else {
+            return;
+        };
         session.outbox = None;
         session.flush = None;
         if let Some(drained) = session.drained.take() {
@@ -237,7 +302,9 @@ impl Shard {
 
     /// Works out anew whether the fan-out may write to a session without a look at it.
     pub(super) fn update_direct(&mut self, slot: u32) {
-        let Some((place, session)) = self.slots.both(slot) else { return };
+        let Some((place, session)) = self.slots.both(slot) else {
+            return;
+        };
         if place.wire.is_sse() {
             // One channel's cursor is in the bytes that all share; of several, each session has its own.
             place.wire = match (place.wire.is_chunked(), session.subscriptions.len() > 1) {
@@ -335,13 +402,26 @@ pub(super) async fn room(local: &Local, slot: u32, generation: u32) {
         let drained = {
             let mut shard = local.borrow_mut();
             let max = shard.shared.limits.outbox_bytes_max / 2;
-            let Some(session) = shard.slots.find(slot, generation).filter(|s| s.closing_ms.is_none()) else { return };
-            if session.outbox.as_ref().is_none_or(|outbox| outbox.bytes() <= max) {
+            let Some(session) = shard
+                .slots
+                .find(slot, generation)
+                .filter(|s| s.closing_ms.is_none())
+            else {
+                return;
+            };
+            if session
+                .outbox
+                .as_ref()
+                .is_none_or(|outbox| outbox.bytes() <= max)
+            {
                 return;
             }
-            Rc::clone(session.drained.get_or_insert_with(|| Rc::new(Notify::new())))
+            Rc::clone(
+                session
+                    .drained
+                    .get_or_insert_with(|| Rc::new(Notify::new())),
+            )
         };
         drained.notified().await;
     }
 }
-
