@@ -232,7 +232,7 @@ mod tests {
                 item.expected_position = Some(v1::Position {
                     epoch: "-".to_owned(),
                     offset: 1,
-                })
+                });
             },
             "`epoch`",
         );

@@ -283,8 +283,8 @@ mod tests {
                 "{text}"
             );
         };
-        check("3H", Some(Duration::from_secs(10_800)));
-        check("1M", Some(Duration::from_secs(60)));
+        check("3H", Some(Duration::from_hours(3)));
+        check("1M", Some(Duration::from_mins(1)));
         check("99999999S", Some(Duration::from_secs(99_999_999)));
         check("250m", Some(Duration::from_millis(250)));
         check("7u", Some(Duration::from_micros(7)));

@@ -146,9 +146,9 @@ impl Outbox {
         let mut at = 0;
         for _ in 0..count {
             if self.is_newest_kept(at) {
-                at += 1
+                at += 1;
             } else {
-                self.drop_entry(at)
+                self.drop_entry(at);
             }
         }
         Ok(())
@@ -271,9 +271,9 @@ impl Outbox {
                         .is_some_and(|&n| n > self.entries[at].sequence)
             });
             if superseded {
-                self.drop_entry(at)
+                self.drop_entry(at);
             } else {
-                at += 1
+                at += 1;
             }
         }
     }
@@ -315,6 +315,7 @@ mod tests {
     use super::*;
     use crate::Epoch;
 
+    #[allow(clippy::unnecessary_wraps, reason = "as `push` takes it")]
     fn publication(lane: Lane, offset: u64, policy: SlowConsumer) -> Option<Droppable> {
         Some(Droppable {
             lane,

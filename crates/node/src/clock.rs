@@ -21,7 +21,10 @@ impl Clock {
     }
 
     /// Milliseconds since 1970, as the machine believes.
-    #[allow(clippy::unused_self, reason = "both clocks are read through one value, so that tests can set them later")]
+    #[allow(
+        clippy::unused_self,
+        reason = "both clocks are read through one value, so that tests can set them later"
+    )]
     pub(crate) fn wall_ms(self) -> u64 {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)

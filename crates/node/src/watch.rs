@@ -250,12 +250,21 @@ pub(crate) async fn read(
         .map_err(engine_error)
 }
 
+/// How far the reading of a snapshot is.
+#[derive(Clone, Debug)]
+enum Reading {
+    /// There is nothing to read: changes follow.
+    Done,
+    /// The page after this one is next; the first after nothing.
+    Page(Option<Box<str>>),
+}
+
 /// A service's watch over a channel's members.
 pub struct PresenceWatch {
     following: Following,
     ready: VecDeque<PresenceUpdate>,
     /// The snapshot is being read, from this page on.
-    page: Option<Option<Box<str>>>,
+    page: Reading,
     at: Option<(Epoch, u64)>,
 }
 
@@ -272,7 +281,7 @@ impl PresenceWatch {
             if let Some(update) = self.ready.pop_front() {
                 return Ok(update);
             }
-            if self.page.is_some() {
+            if matches!(self.page, Reading::Page(_)) {
                 self.read_on().await?;
                 continue;
             }
@@ -301,14 +310,14 @@ impl PresenceWatch {
 
     fn start_over(&mut self) {
         self.following.reset();
-        self.page = Some(None);
+        self.page = Reading::Page(None);
         self.at = None;
     }
 
     /// Reads one page. The changes after the first page's number are queued meanwhile; a member that such a change
     /// brings or takes may be in a later page already or no longer, which replaying the change sets right.
     async fn read_on(&mut self) -> Result<(), ClientError> {
-        let Some(after) = self.page.clone() else {
+        let Reading::Page(after) = self.page.clone() else {
             return Ok(());
         };
         let shared = &self.following.shared;
@@ -327,7 +336,9 @@ impl PresenceWatch {
             return Ok(());
         }
         let complete = page.next.is_none();
-        self.page = page.next.map(Some);
+        self.page = page
+            .next
+            .map_or(Reading::Done, |next| Reading::Page(Some(next)));
         self.ready.push_back(PresenceUpdate::Snapshot {
             members: page.members,
             complete,
@@ -383,7 +394,11 @@ impl Node {
             .await
             .map_err(engine_error)?;
         let current = resume.filter(|resume| *resume == (now.epoch, now.sequence));
-        let page = if current.is_some() { None } else { Some(None) };
+        let page = if current.is_some() {
+            Reading::Done
+        } else {
+            Reading::Page(None)
+        };
         Ok(PresenceWatch {
             following,
             ready: VecDeque::new(),

@@ -76,7 +76,7 @@ pub(crate) async fn run(
                 }
                 let (connection, router, tls) = (Arc::clone(shared), router.clone(), tls.clone());
                 shared.spawn(async move {
-                    connection::serve(connection, router, tcp, peer, tls, place).await
+                    connection::serve(connection, router, tcp, peer, tls, place).await;
                 });
             }
             Err(error) if is_of_one_connection(&error) => {

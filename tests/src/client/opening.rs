@@ -139,10 +139,10 @@ impl Opening {
         if !self.token.is_empty() {
             match self.carrier {
                 Carrier::Authorization => {
-                    headers.push(("authorization".into(), format!("Bearer {}", self.token)))
+                    headers.push(("authorization".into(), format!("Bearer {}", self.token)));
                 }
                 Carrier::Subprotocol => {
-                    subprotocols.push(format!("switchboard.token.{}", self.token))
+                    subprotocols.push(format!("switchboard.token.{}", self.token));
                 }
                 Carrier::Cookie => {
                     headers.push((

@@ -120,7 +120,7 @@ async fn clients_are_sent_away_spread_out() -> Result<()> {
     );
     let spread = last
         .zip(first)
-        .map(|(last, first)| *last - *first)
+        .map(|(last, first)| (*last).checked_sub(*first).unwrap())
         .unwrap_or_default();
     ensure!(
         spread > Duration::from_millis(700),

@@ -91,7 +91,7 @@ async fn a_token_that_ends_takes_a_parked_client_with_it(transport: Transport) -
     let (ended, _) = client.end(Duration::from_secs(8)).await?;
     ensure!(ended.code == Some(4100), "{ended:?}");
     ensure!(
-        start.elapsed() >= Duration::from_millis(1000),
+        start.elapsed() >= Duration::from_secs(1),
         "it ended after {:?}",
         start.elapsed()
     );

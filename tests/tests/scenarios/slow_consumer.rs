@@ -134,7 +134,7 @@ async fn read_with_gaps(slow: &mut Client) -> Result<(Vec<u64>, u64)> {
                 }
                 announced = None;
                 ensure!(
-                    frame.data()["n"] == Value::from(frame.offset() - 1),
+                    frame.data()["n"] == frame.offset() - 1,
                     "offset {} is of another",
                     frame.offset()
                 );

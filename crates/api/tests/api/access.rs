@@ -60,7 +60,7 @@ async fn health_needs_no_key() {
 async fn scopes_and_patterns_are_checked_for_every_method() {
     let hub = Hub::start().await;
     let denied = |answer: Result<(), tonic::Status>| {
-        assert_refused(answer, Code::PermissionDenied, "permission_denied")
+        assert_refused(answer, Code::PermissionDenied, "permission_denied");
     };
     macro_rules! call {
         ($client:ident, $key:expr, $method:ident, $request:expr) => {

@@ -88,7 +88,7 @@ async fn a_token_grants_what_was_asked_and_never_more_than_the_caller_has() {
             "bad_request",
         );
     }
-    let day = u32::try_from(Duration::from_secs(24 * 3600).as_secs()).unwrap();
+    let day = u32::try_from(Duration::from_hours(24).as_secs()).unwrap();
     let long = v1::IssueTokenRequest {
         ttl_seconds: day + 1,
         ..grants("chat:*", "chat:1")

@@ -58,9 +58,9 @@ impl Shard {
                 reply,
             } => {
                 let slots = self.targets(&target);
-                slots
-                    .iter()
-                    .for_each(|&slot| self.subscribe_for(slot, channel.clone()));
+                for &slot in &slots {
+                    self.subscribe_for(slot, channel.clone());
+                }
                 let _ = reply.send(slots.len() as u64);
             }
             Control::Unsubscribe {
@@ -93,9 +93,9 @@ impl Shard {
                 reply,
             } => {
                 let slots = self.targets(&target);
-                slots
-                    .iter()
-                    .for_each(|&slot| self.close(slot, close.clone()));
+                for &slot in &slots {
+                    self.close(slot, close.clone());
+                }
                 let _ = reply.send(slots.len() as u64);
             }
         }

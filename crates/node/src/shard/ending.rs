@@ -150,7 +150,7 @@ impl Shard {
             self.shared
                 .metrics
                 .outbox_bytes
-                .dec_by(outbox.bytes() as i64);
+                .dec_by(outbox.bytes().cast_signed() as i64);
         }
         let Some(session) = self.slots.remove(slot) else {
             return;

@@ -41,8 +41,9 @@ impl Frames {
                     .map(|item| item.broadcast.bytes(wire).len())
                     .sum();
                 let mut joined = Vec::with_capacity(len);
-                many.iter()
-                    .for_each(|item| joined.extend_from_slice(item.broadcast.bytes(wire)));
+                for item in many {
+                    joined.extend_from_slice(item.broadcast.bytes(wire));
+                }
                 joined.into()
             }
         })
@@ -212,7 +213,7 @@ impl Shard {
                     let ahead = *offset;
                     let fresh = |item: &&Delivery| position(item).is_none_or(|p| p.offset > ahead);
                     let fresh: Vec<_> = items.iter().filter(fresh).cloned().collect();
-                    if let Some(last) = fresh.iter().filter_map(position).last() {
+                    if let Some(last) = fresh.iter().filter_map(position).next_back() {
                         *offset = last.offset;
                     }
                     self.owe(slot, &fresh);
@@ -245,9 +246,9 @@ impl Shard {
         });
         let slice = self.shared.limits.fan_out_slice_max as u32;
         if end <= slice {
-            self.slice(job, slice)
+            self.slice(job, slice);
         } else {
-            self.work.jobs.push_back(job)
+            self.work.jobs.push_back(job);
         }
     }
 
@@ -287,7 +288,7 @@ impl Shard {
                 Ok(written) if written == bytes.len() => {}
                 Ok(written) => self.work.trouble.push((slot, Trouble::Blocked(written))),
                 Err(error) if would_block(&error) => {
-                    self.work.trouble.push((slot, Trouble::Blocked(0)))
+                    self.work.trouble.push((slot, Trouble::Blocked(0)));
                 }
                 Err(_) => self.work.trouble.push((slot, Trouble::Broken)),
             }

@@ -25,6 +25,7 @@ mod socket;
 pub(crate) mod stream;
 mod subscribe;
 mod timers;
+mod unsubscribe;
 mod write;
 
 use std::cell::RefCell;
@@ -157,13 +158,14 @@ async fn run(index: u16, shared: Arc<Shared>, mailbox: Arc<Mailbox<Mail>>) {
             }
             () = tokio::task::yield_now(), if busy => {}
         }
-        let mut shard = local.borrow_mut();
-        shard.work();
-        shard.answer_polls();
-        if shard.stopping && shard.slots.in_use(0).next().is_none() {
-            return;
+        {
+            let mut shard = local.borrow_mut();
+            shard.work();
+            shard.answer_polls();
+            if shard.stopping && shard.slots.in_use(0).next().is_none() {
+                return;
+            }
         }
-        drop(shard);
         // Tasks of sessions that have input get their turn between batches.
         tokio::task::yield_now().await;
     }

@@ -202,9 +202,9 @@ impl Shard {
         let Some(outbox) = &mut session.outbox else {
             return;
         };
-        let before = outbox.bytes() as i64;
+        let before = outbox.bytes().cast_signed() as i64;
         let result = change(outbox);
-        let (after, dropped) = (outbox.bytes() as i64, outbox.take_dropped());
+        let (after, dropped) = (outbox.bytes().cast_signed() as i64, outbox.take_dropped());
         self.shared.metrics.outbox_bytes.inc_by(after - before);
         self.shared.metrics.drops.inc_by(dropped);
         if result.is_err() {
@@ -323,44 +323,41 @@ impl Shard {
 
     /// Sends a session's pending frames in one call.
     pub(super) fn flush_pending(&mut self, slot: u32) {
-        loop {
-            let place = &mut self.slots.hot[slot as usize];
-            let first = place.pending_first;
-            if first == NONE {
-                return;
-            }
-            place.sent = SENT;
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let (mut count, mut len) = (0, 0);
-            let mut list = self.pending.list(first);
-            for (slice, bytes) in slices.iter_mut().zip(&mut list) {
-                *slice = IoSlice::new(bytes);
-                count += 1;
-                len += bytes.len();
-            }
-            let more = list.next().is_some();
-            drop(list);
-            let Some(stream) = &place.stream else { return };
-            let result = match count {
-                1 => stream.send(&slices[0]),
-                _ => stream.send_vectored(&slices[..count]),
-            };
-            let written = match result {
-                Ok(written) => written,
-                Err(error) if would_block(&error) => 0,
-                Err(_) => {
-                    place.pending_first = NONE;
-                    self.break_off(slot);
-                    return;
-                }
-            };
-            if written == len && !more {
-                place.pending_first = NONE;
-                return;
-            }
-            self.queue_pending(slot, first, written);
+        let place = &mut self.slots.hot[slot as usize];
+        let first = place.pending_first;
+        if first == NONE {
             return;
         }
+        place.sent = SENT;
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let (mut count, mut len) = (0, 0);
+        let mut list = self.pending.list(first);
+        for (slice, bytes) in slices.iter_mut().zip(&mut list) {
+            *slice = IoSlice::new(bytes);
+            count += 1;
+            len += bytes.len();
+        }
+        let more = list.next().is_some();
+        drop(list);
+        let Some(stream) = &place.stream else { return };
+        let result = match count {
+            1 => stream.send(&slices[0]),
+            _ => stream.send_vectored(&slices[..count]),
+        };
+        let written = match result {
+            Ok(written) => written,
+            Err(error) if would_block(&error) => 0,
+            Err(_) => {
+                place.pending_first = NONE;
+                self.break_off(slot);
+                return;
+            }
+        };
+        if written == len && !more {
+            place.pending_first = NONE;
+            return;
+        }
+        self.queue_pending(slot, first, written);
     }
 
     /// Moves what a session's socket did not take of its pending frames to an outbox.
