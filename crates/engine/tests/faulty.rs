@@ -263,7 +263,7 @@ async fn scenario(plan: FaultPlan) -> (Arc<FaultyEngine>, Arc<RecordingSink>, Ve
             surely(|| engine.publish(publication(channel, &number.to_string(), Some(number))))
                 .await;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await; // waits: moves the paused clock
         for follower in &mut followers {
             follower
                 .take(&*engine, &sink.events())
@@ -272,7 +272,7 @@ async fn scenario(plan: FaultPlan) -> (Arc<FaultyEngine>, Arc<RecordingSink>, Ve
         }
     }
     // Whatever was lost last is announced within 3 s, whatever is late has come by then.
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    tokio::time::sleep(Duration::from_secs(4)).await; // waits: moves the paused clock
     for follower in &mut followers {
         follower
             .take(&*engine, &sink.events())

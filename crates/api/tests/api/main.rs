@@ -1,5 +1,7 @@
 //! The control API as a service sees it: a real server on a free port, a real node, the memory engine, tonic's client.
 
+#![allow(clippy::unwrap_used, reason = "what does not hold here fails the test")]
+
 mod access;
 mod fixture;
 mod lifecycle;

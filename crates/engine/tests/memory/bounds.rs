@@ -42,13 +42,13 @@ async fn a_forgotten_channel_comes_back_in_another_epoch() {
         engine.unfollow(&empty).await;
         engine.follow(&followed).await.unwrap();
         assert_eq!(engine.stats().channels, 3);
-        tokio::time::sleep(Duration::from_secs(59)).await;
+        tokio::time::sleep(Duration::from_secs(59)).await; // waits: moves the paused clock
         assert_eq!(
             engine.stats().channels,
             3,
             "a channel was forgotten before its time"
         );
-        tokio::time::sleep(Duration::from_secs(20)).await;
+        tokio::time::sleep(Duration::from_secs(20)).await; // waits: moves the paused clock
         assert_eq!(
             engine.stats().channels,
             1,
@@ -89,10 +89,10 @@ async fn what_has_expired_is_freed_without_being_asked_for() {
         engine.publish(request).await.unwrap();
     }
     assert!(engine.stats().history_bytes > 500 * 100);
-    tokio::time::sleep(Duration::from_secs(50)).await;
+    tokio::time::sleep(Duration::from_secs(50)).await; // waits: moves the paused clock
     assert_eq!(engine.stats().history_bytes, 0);
     assert_eq!(engine.stats().channels, 500, "ids keep their channels");
-    tokio::time::sleep(Duration::from_secs(30)).await;
+    tokio::time::sleep(Duration::from_secs(30)).await; // waits: moves the paused clock
     assert_eq!(engine.stats().channels, 0);
 }
 

@@ -118,7 +118,7 @@ async fn presence_of_a_forgotten_channel_starts_another_life() {
             .await
             .unwrap();
     }
-    tokio::time::sleep(Duration::from_secs(80)).await;
+    tokio::time::sleep(Duration::from_secs(80)).await; // waits: moves the paused clock
     assert_eq!(engine.stats().channels, 0);
     engine.join(join(&channel, 4, "bob")).await.unwrap();
     let again = engine
