@@ -88,6 +88,7 @@ fn request(channel: &ChannelName, retention: Retention) -> PublishRequest {
         channel: channel.clone(),
         payload: Payload::Json(Bytes::from_static(&[b'1'; 100])),
         id: None,
+        skip_history: false,
         idempotency_window: Duration::ZERO,
         from: None,
         tags: Vec::new(),

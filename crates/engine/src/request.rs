@@ -28,9 +28,12 @@ pub struct PublishRequest {
     pub exclude: Option<SessionId>,
     /// Publish only if the channel stands here.
     pub expected_position: Option<Position>,
-    /// What the channel's history keeps; `Retention::NONE` also when the publisher asked to skip history. A publication that
-    /// skips history takes an offset all the same; readers then find a hole and are told so.
+    /// What the channel's history keeps. With `Retention::NONE` offsets count on all the same, so that a reader finds the hole
+    /// and is told so.
     pub retention: Retention,
+    /// Not for history: who listens now gets it, with offset 0; it has no place, moves nobody's position, and the
+    /// position returned is where the channel stands.
+    pub skip_history: bool,
 }
 
 /// A publication's place.

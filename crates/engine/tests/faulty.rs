@@ -311,6 +311,7 @@ fn publication(channel: &ChannelName, text: &str, id: Option<u64>) -> PublishReq
         channel: channel.clone(),
         payload: Payload::Json(Bytes::from(format!("\"{text}\""))),
         id: id.map(|id| id.to_string().into()),
+        skip_history: false,
         idempotency_window: Duration::from_mins(10),
         from: None,
         tags: Vec::new(),

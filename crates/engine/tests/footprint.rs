@@ -29,6 +29,7 @@ async fn a_quiet_channel_costs_at_most_256_bytes_and_a_million_work() {
             channel: channel(number),
             payload: Payload::Json(Bytes::from_static(b"1")),
             id: None,
+            skip_history: false,
             idempotency_window: Duration::ZERO,
             from: None,
             tags: Vec::new(),

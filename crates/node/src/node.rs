@@ -259,7 +259,7 @@ impl Node {
         answer.await.map_err(|_| stopped())
     }
 
-    /// Waits for frames of a poll session. `sequence` is the cursor's: it acknowledges everything up to there.
+    /// Waits for frames of a poll session. The cursor acknowledges everything up to its sequence.
     ///
     /// # Errors
     /// [`PollRefused::Gone`] when the session is unknown here: open a new one from the cursor.

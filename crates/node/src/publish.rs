@@ -1,8 +1,6 @@
 //! Publishing: the one way into a channel, for services and clients.
 
-use switchboard_core::{
-    ChannelName, ClientError, ErrorCode, Origin, Payload, Position, Retention, SessionId,
-};
+use switchboard_core::{ChannelName, ClientError, ErrorCode, Origin, Payload, Position, SessionId};
 use switchboard_engine::{PublishRequest, Published};
 
 use crate::node::Node;
@@ -57,11 +55,8 @@ impl Shared {
             return Err(ClientError::new(ErrorCode::PayloadTooLarge, message));
         }
         let request = PublishRequest {
-            retention: if publish.skip_history {
-                Retention::NONE
-            } else {
-                policy.retention
-            },
+            retention: policy.retention,
+            skip_history: publish.skip_history,
             channel: publish.channel,
             payload: publish.payload,
             id: publish.id,

@@ -126,10 +126,13 @@ fn prepare(tcp: &TcpStream, shared: &Shared) -> io::Result<()> {
     socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
     // Reaps half-open peers of connections on which nothing is sent, such as a parked poll's.
     let keepalive = TcpKeepalive::new()
-        .with_time(limits.ping_interval)
-        .with_interval(limits.pong_timeout);
+        .with_time(limits.ping_interval.max(KEEPALIVE_MIN))
+        .with_interval(limits.pong_timeout.max(KEEPALIVE_MIN));
     socket.set_tcp_keepalive(&keepalive)
 }
+
+/// The kernel counts keep-alive in whole seconds.
+const KEEPALIVE_MIN: Duration = Duration::from_secs(1);
 
 /// Errors that say that one client left while it was being accepted (accept(2) lists them).
 fn is_of_one_connection(error: &io::Error) -> bool {

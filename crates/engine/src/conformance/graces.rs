@@ -140,6 +140,10 @@ pub(super) async fn take_over(trial: &Trial<'_>) -> Outcome {
         (2, 2),
         "members and users in the end"
     );
+    // A session that held the place for a while is nobody now: it joins as anybody does.
+    engine.join(join(&channel, 2, Some("alice"))).await?;
+    let expected = [(Join, session(2))];
+    ensure_eq!(told(&sink, &channel, 7).await?[6..], expected, "events");
     Ok(Verdict::Held)
 }
 

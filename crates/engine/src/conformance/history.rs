@@ -271,6 +271,15 @@ pub(super) async fn holes(trial: &Trial<'_>) -> Outcome {
         !history.complete,
         "a hole at the top was passed over silently"
     );
+    for (limit, complete) in [(10, false), (1, true)] {
+        let history = read_after(&engine, &channel, skipped, 2, limit).await?;
+        let what = format!("read up to a hole at the top, at most {limit}");
+        ensure_eq!(
+            (offsets(&history.publications), history.complete),
+            (vec![3], complete),
+            what
+        );
+    }
     let top = publish_numbers(&engine, &channel, 2).await?;
     let seen = sink.wait_for_publications(&channel, 6).await?;
     ensure_eq!(offsets(&seen), vec![1, 2, 3, 4, 5, 6], "delivered offsets");

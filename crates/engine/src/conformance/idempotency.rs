@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::outcome::{Outcome, Verdict};
 use super::trial::{Trial, offsets, publication, publish_numbers};
 use crate::request::Published;
@@ -67,11 +69,15 @@ pub(super) async fn concurrent_retries(trial: &Trial<'_>) -> Outcome {
 }
 
 pub(super) async fn window_ends(trial: &Trial<'_>) -> Outcome {
+    const WINDOW: Duration = Duration::from_millis(400);
+    /// What a loaded machine may add. Shorter than any sweep: the window itself is to end.
+    const SLACK: Duration = Duration::from_millis(600);
     let (engine, _sink) = trial.engine().await;
     let channel = trial.channel("a");
     let mut request = publication(&channel, "x");
     request.id = Some("order 1".into());
-    request.idempotency_window = Duration::from_millis(400);
+    request.idempotency_window = WINDOW;
+    let started = Instant::now();
     engine.publish(request.clone()).await?;
     ensure!(
         engine.publish(request.clone()).await?.duplicate,
@@ -82,6 +88,11 @@ pub(super) async fn window_ends(trial: &Trial<'_>) -> Outcome {
         if !published.duplicate {
             break published;
         }
+        let waited = started.elapsed();
+        ensure!(
+            waited < WINDOW + SLACK,
+            "an id is remembered {waited:?} for a window of {WINDOW:?}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     ensure_eq!(again.position.offset, 2, "the offset after the window");

@@ -86,6 +86,7 @@ pub(super) fn publication(channel: &ChannelName, text: &str) -> PublishRequest {
         channel: channel.clone(),
         payload: Payload::Json(Bytes::from(format!("\"{text}\""))),
         id: None,
+        skip_history: false,
         idempotency_window: Duration::from_mins(1),
         from: None,
         tags: Vec::new(),

@@ -85,6 +85,7 @@ fn publication(channel: &ChannelName, retention: Retention) -> PublishRequest {
         channel: channel.clone(),
         payload: Payload::Json(Bytes::from_static(b"{}")),
         id: None,
+        skip_history: false,
         idempotency_window: Duration::ZERO,
         from: None,
         tags: Vec::new(),

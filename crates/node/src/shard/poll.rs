@@ -44,8 +44,8 @@ impl Shard {
             let _ = reply.send(Err(PollRefused::Gone));
             return;
         }
-        // A second poll supersedes the first.
-        self.answer_poll(slot, false);
+        // A second poll supersedes the first, which was owed nothing or it would not be waiting.
+        self.answer_poll(slot);
         self.with_outbox(slot, |outbox| {
             outbox.acknowledge(sequence);
             Ok(())
@@ -66,14 +66,14 @@ impl Shard {
             drained.notify_waiters();
         }
         if owed || wait_ms == 0 {
-            self.answer_poll(slot, true);
+            self.answer_poll(slot);
         } else {
             self.look_at(slot, now + wait_ms);
         }
     }
 
-    /// Answers a parked poll: with all that is owed, or with nothing.
-    pub(super) fn answer_poll(&mut self, slot: u32, with_frames: bool) {
+    /// Answers a parked poll with all that is owed, maybe nothing.
+    pub(super) fn answer_poll(&mut self, slot: u32) {
         let Some(parked) = self
             .slots
             .get_mut(slot)
@@ -98,13 +98,11 @@ impl Shard {
             .to_text()
             .as_bytes(),
         );
-        if with_frames {
-            body.extend_from_slice(b"\",\"cursor\":\"");
-            body.extend_from_slice(cursor.as_bytes());
-        }
+        body.extend_from_slice(b"\",\"cursor\":\"");
+        body.extend_from_slice(cursor.as_bytes());
         body.extend_from_slice(b"\",\"frames\":[");
         let mut closes = false;
-        if let Some(outbox) = session.outbox.as_ref().filter(|_| with_frames) {
+        if let Some(outbox) = &session.outbox {
             for (index, chunk) in outbox.chunks().enumerate() {
                 if index > 0 {
                     body.push(b',');
@@ -141,7 +139,7 @@ impl Shard {
     pub(super) fn answer_polls(&mut self) {
         let mut due = std::mem::take(&mut self.polls_due);
         for slot in due.drain(..) {
-            self.answer_poll(slot, true);
+            self.answer_poll(slot);
         }
         self.polls_due = due;
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use switchboard_core::cursor::Cursor;
-use switchboard_core::{ChannelName, Close, CloseCode, ErrorCode, Frame, Request, Start};
+use switchboard_core::{ChannelName, Close, CloseCode, ErrorCode, Frame, Limits, Request, Start};
 use switchboard_protocol::refused::Refused;
 use switchboard_protocol::websocket::decode::Event;
 use switchboard_protocol::websocket::{Opcode, encode};
@@ -30,10 +30,20 @@ pub(super) struct Begin {
 enum Input {
     /// Nothing more for now.
     Blocked,
-    /// Commands, maybe none; there may be more to read.
-    Commands(Vec<Result<Request, Refused>>),
+    /// Commands, maybe none, and what came after them.
+    Commands(Vec<Result<Request, Refused>>, Then),
     /// Nothing more ever.
     Over(Went),
+}
+
+/// What comes after commands that were read together. It waits for them: what was asked before is answered.
+enum Then {
+    /// There may be more to read.
+    ReadOn,
+    /// The client broke a rule.
+    Close(Close),
+    /// The client said goodbye, with this code.
+    Goodbye(Option<u16>),
 }
 
 /// Serves a session's socket until it is gone.
@@ -140,13 +150,13 @@ async fn take(local: &Local, slot: u32, generation: u32, input: Input) -> Result
     match input {
         Input::Blocked => Ok(()),
         Input::Over(went) => Err(went),
-        Input::Commands(commands) => {
+        Input::Commands(commands, then) => {
             for asked in commands {
                 set_busy(local, slot, generation, true);
                 Box::pin(command::run(local, slot, generation, asked)).await;
                 set_busy(local, slot, generation, false);
             }
-            Ok(())
+            local.borrow_mut().after_commands(slot, generation, then)
         }
     }
 }
@@ -177,6 +187,26 @@ impl Shard {
         input
     }
 
+    /// Does what came after the commands; an error when nothing more comes.
+    fn after_commands(&mut self, slot: u32, generation: u32, then: Then) -> Result<(), Went> {
+        let Some(session) = self.slots.find(slot, generation) else {
+            return Err(Went::Abrupt);
+        };
+        match then {
+            Then::ReadOn => Ok(()),
+            Then::Close(close) => {
+                self.close(slot, close);
+                Ok(())
+            }
+            Then::Goodbye(code) => {
+                if session.closing_ms.is_none() {
+                    self.push(slot, encode::close_reply(code), None);
+                }
+                Err(Went::Clean)
+            }
+        }
+    }
+
     /// Takes bytes from a session's client.
     fn take_input(&mut self, slot: u32, generation: u32, mut bytes: &mut [u8]) -> Input {
         let Some(session) = self.slots.find(slot, generation) else {
@@ -187,38 +217,37 @@ impl Shard {
         let closing = session.closing_ms.is_some();
         let Some(mut decoder) = session.decoder.take() else {
             // An event stream's client has nothing to say here; what it says is not kept.
-            return Input::Commands(Vec::new());
+            return Input::Commands(Vec::new(), Then::ReadOn);
         };
         let mut inflater = std::mem::take(&mut self.inflater);
         let mut commands = Vec::new();
-        let mut over = None;
+        let mut then = Then::ReadOn;
         let format = self.slots.hot[slot as usize].wire.format();
         loop {
             match decoder.next(&mut bytes, &mut inflater) {
                 Ok(None) => break,
                 // After the close has been said, only the client's own is of interest.
                 Ok(Some(Event::Message { text, data })) if !closing => {
-                    match self.decode(slot, format, text, &data) {
+                    match decode(format, text, &data, &self.shared.limits) {
                         Some(asked) => commands.push(asked),
-                        None => break,
+                        None => {
+                            let reason = "JSON comes in text messages, protobuf in binary ones";
+                            then = Then::Close(Close::new(CloseCode::UNSUPPORTED, reason));
+                            break;
+                        }
                     }
                 }
                 Ok(Some(Event::Ping(payload))) if !closing => {
                     self.push(slot, encode::encode(Opcode::Pong, &payload, false), None);
                 }
                 Ok(Some(Event::Close { code, .. })) => {
-                    if !closing {
-                        self.push(slot, encode::close_reply(code), None);
-                    }
-                    over = Some(Went::Clean);
+                    then = Then::Goodbye(code);
                     break;
                 }
                 Ok(Some(_)) => {}
                 Err(error) => {
-                    self.close(
-                        slot,
-                        Close::new(CloseCode(error.close_code()), error.to_string()),
-                    );
+                    let code = CloseCode(error.close_code());
+                    then = Then::Close(Close::new(code, error.to_string()));
                     break;
                 }
             }
@@ -227,27 +256,7 @@ impl Shard {
         if let Some(session) = self.slots.find(slot, generation) {
             session.decoder = Some(decoder);
         }
-        over.map_or(Input::Commands(commands), Input::Over)
-    }
-
-    /// Decodes a command. Of a WebSocket's two kinds of message a format takes one.
-    fn decode(
-        &mut self,
-        slot: u32,
-        format: Format,
-        text: bool,
-        data: &[u8],
-    ) -> Option<Result<Request, Refused>> {
-        let limits = &self.shared.limits;
-        match (format, text) {
-            (Format::Json, true) => Some(json::decode_command(data, limits)),
-            (Format::Protobuf, false) => Some(protobuf::decode_command(data, limits)),
-            _ => {
-                let reason = "JSON comes in text messages, protobuf in binary ones";
-                self.close(slot, Close::new(CloseCode::UNSUPPORTED, reason));
-                None
-            }
-        }
+        Input::Commands(commands, then)
     }
 
     /// Tells an event stream where it stands: a client that drops now resumes from here.
@@ -290,3 +299,17 @@ impl Shard {
 const RETRY_MIN_MS: u64 = 500;
 /// And at most so much later: clients that lost the same node come back spread out.
 const RETRY_SPREAD_MS: u64 = 2000;
+
+/// Decodes a command. Of a WebSocket's two kinds of message a format takes one.
+fn decode(
+    format: Format,
+    text: bool,
+    data: &[u8],
+    limits: &Limits,
+) -> Option<Result<Request, Refused>> {
+    match (format, text) {
+        (Format::Json, true) => Some(json::decode_command(data, limits)),
+        (Format::Protobuf, false) => Some(protobuf::decode_command(data, limits)),
+        _ => None,
+    }
+}

@@ -340,15 +340,13 @@ impl Shard {
             return;
         };
         syncing.stands = Some(position);
+        let item = self.item(Frame::Gap {
+            channel: name.clone(),
+            position,
+            reason,
+        });
         self.shared.metrics.gap(reason.as_str());
-        self.send_frame(
-            slot,
-            &Frame::Gap {
-                channel: name.clone(),
-                position,
-                reason,
-            },
-        );
+        self.owe(slot, &[item.0]);
     }
 
     fn owe_synced(&mut self, slot: u32, generation: u32, name: &ChannelName, items: &[Delivery]) {

@@ -237,8 +237,8 @@ impl Shard {
             return;
         };
         match &session.parked {
-            Some(parked) if now >= parked.until_ms => self.answer_poll(slot, true),
-            None if now >= session.timers.polled_ms + linger => self.gone(slot, Went::Clean),
+            Some(parked) if now >= parked.until_ms => self.answer_poll(slot),
+            None if now >= session.timers.polled_ms + linger => self.gone(slot, Went::Abrupt),
             _ => {}
         }
     }

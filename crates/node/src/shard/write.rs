@@ -3,13 +3,11 @@
 use std::io::IoSlice;
 use std::net::Shutdown;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use switchboard_core::cursor::Cursor;
 use switchboard_core::outbox::{Droppable, Outbox, Overflow};
-use switchboard_core::{Close, CloseCode, Frame, GapReason};
-use switchboard_protocol::broadcast::Broadcast;
+use switchboard_core::{ChannelName, Close, CloseCode, Frame, GapReason, Position};
 use switchboard_protocol::sse;
 use switchboard_protocol::wire::{self, Wire};
 use tokio::sync::Notify;
@@ -53,7 +51,16 @@ impl Shard {
             }
             let wire = self.slots.hot[slot as usize].wire;
             let bytes = match frame {
-                Frame::Message(_) if bare(wire) => self.with_id_line(slot, &item.broadcast, wire),
+                Frame::Message(publication) if bare(wire) && publication.offset > 0 => {
+                    let (channel, position) = (&publication.channel, publication.position());
+                    self.with_id_line(slot, channel, position, item.broadcast.bytes(wire))
+                }
+                // Whoever drops after a gap is to go on from it.
+                Frame::Gap {
+                    channel, position, ..
+                } if wire.is_sse() => {
+                    self.with_id_line(slot, channel, *position, item.broadcast.bytes(wire))
+                }
                 _ => item.broadcast.bytes(wire).clone(),
             };
             let droppable = self.droppable(item);
@@ -61,28 +68,27 @@ impl Shard {
         }
     }
 
-    /// A message for a session with several channels: its cursor, then the bytes that all share.
-    fn with_id_line(&self, slot: u32, broadcast: &Arc<Broadcast>, wire: Wire) -> Bytes {
-        let Frame::Message(publication) = broadcast.frame() else {
-            return broadcast.bytes(wire).clone();
-        };
-        if publication.offset == 0 {
-            return broadcast.bytes(wire).clone();
-        }
+    /// An event with the session's own cursor, which says that it stands at `position` in `channel`.
+    pub(super) fn with_id_line(
+        &self,
+        slot: u32,
+        channel: &ChannelName,
+        position: Position,
+        event: &[u8],
+    ) -> Bytes {
         let mut cursor = self.cursor(slot);
         match cursor
             .positions
             .iter_mut()
-            .find(|(name, _)| *name == publication.channel)
+            .find(|(name, _)| name == channel)
         {
-            Some((_, position)) => *position = publication.position(),
-            None => cursor
-                .positions
-                .push((publication.channel.clone(), publication.position())),
+            Some((_, stands)) => *stands = position,
+            None => cursor.positions.push((channel.clone(), position)),
         }
+        let chunked = self.slots.hot[slot as usize].wire.is_chunked();
         let mut out = Vec::new();
-        sse::id_line(&cursor, wire.is_chunked(), &mut out);
-        out.extend_from_slice(broadcast.bytes(wire));
+        sse::id_line(&cursor, chunked, &mut out);
+        out.extend_from_slice(event);
         out.into()
     }
 
@@ -95,7 +101,7 @@ impl Shard {
             let channel = &self.channels[subscription.channel];
             let position = match &subscription.state {
                 State::Live => channel.position_at(subscription.at),
-                State::Ahead(offset) => channel.position.map(|p| switchboard_core::Position {
+                State::Ahead(offset) => channel.position.map(|p| Position {
                     offset: *offset,
                     ..p
                 }),
@@ -239,7 +245,11 @@ impl Shard {
                 position,
                 reason,
             };
-            let bytes = wire::encode(&frame, wire, self.shared.limits.deflate_bytes_min);
+            let mut bytes = wire::encode(&frame, wire, self.shared.limits.deflate_bytes_min);
+            if wire.is_sse() {
+                let channel = self.channels[lane].name.clone();
+                bytes = self.with_id_line(slot, &channel, position, &bytes);
+            }
             self.with_outbox(slot, |outbox| {
                 outbox.announce(now, bytes);
                 Ok(())
