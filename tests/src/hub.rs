@@ -367,9 +367,8 @@ impl Drop for Hub {
 
 /// Enough for any key.
 fn random_secret() -> String {
-    (0..8)
-        .map(|_| format!("{:08x}", rand::random::<u32>()))
-        .collect()
+    let word = || format!("{:032x}", rand::random::<u128>());
+    word() + &word()
 }
 
 fn address_at(ready: &Value, side: &str) -> Result<SocketAddr> {

@@ -49,6 +49,11 @@ impl Health {
         self.closing.is_cancelled()
     }
 
+    /// Makes all services known, before there is anybody to ask: not serving until the engine has been looked at.
+    pub(crate) async fn register(&self) {
+        self.report(ServingStatus::NotServing).await;
+    }
+
     /// Follows node and engine until the node drains.
     pub(crate) async fn follow(&self, node: &Node) {
         let mut tick = tokio::time::interval(CHECK_INTERVAL);

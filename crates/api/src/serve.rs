@@ -158,6 +158,7 @@ impl Api {
                 .tls_config(tls_config(&tls, &node))
                 .map_err(ServeError::Tls)?;
         }
+        health.register().await;
         let broken_off = CancellationToken::new();
         let connections = incoming(
             listener,

@@ -107,11 +107,6 @@ impl Clients {
         self.shared.stop.cancel();
         self.shared.abort.cancel();
     }
-
-    #[cfg(test)]
-    pub(crate) fn router(&self) -> Router {
-        self.router.clone()
-    }
 }
 
 impl std::fmt::Debug for Clients {

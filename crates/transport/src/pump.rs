@@ -115,7 +115,7 @@ mod tests {
         let (mut near, far) = pair().unwrap();
         let (client, mut browser) = tokio::io::duplex(1000);
         let pump = tokio::spawn(run(far, client, TIMEOUT));
-        browser.write_all(&[7; 100_000]).await.unwrap();
+        browser.write_all(&vec![7; 100_000]).await.unwrap();
         browser.shutdown().await.unwrap();
         let received = tokio::task::spawn_blocking(move || {
             near.set_nonblocking(false).unwrap();

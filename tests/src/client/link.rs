@@ -21,6 +21,10 @@ pub struct Ended {
 }
 
 impl Ended {
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "errors are handed over as they come"
+    )]
     pub(super) fn broken(what: impl ToString) -> Self {
         Self {
             code: None,

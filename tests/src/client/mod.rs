@@ -348,11 +348,16 @@ impl Client {
     /// client keeps to come back with.
     pub fn drop_abruptly(self) -> Place {
         let cursor = self.cursor();
+        let unread = match &self.link {
+            Link::Poll(poll) => self.held.iter().chain(poll.unread()).cloned().collect(),
+            _ => Vec::new(),
+        };
         let place = Place {
             from: self.transport,
             opening: self.opening,
             positions: self.positions,
             cursor,
+            unread,
         };
         if let Link::Ws(ws) = self.link {
             ws.reset();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
-use super::{Client, Opening, Transport};
+use super::{Client, Frame, Opening, Transport};
 use crate::Hub;
 
 /// A place in a channel.
@@ -43,6 +43,8 @@ pub struct Place {
     pub positions: BTreeMap<String, Position>,
     /// The last cursor, where the transport has one.
     pub cursor: Option<String>,
+    /// What the last poll's answer carried and nobody has looked at yet: the cursor acknowledges it, so it is the client's.
+    pub unread: Vec<Frame>,
 }
 
 impl Place {
@@ -61,6 +63,9 @@ impl Place {
             let mut client = Client::open(hub, transport, opening).await?;
             client.seed(&self.positions);
             client.await_subscribed().await?;
+            for frame in self.unread.iter().rev() {
+                client.held.push_front(frame.clone());
+            }
             return Ok(client);
         }
         let channels = std::mem::take(&mut opening.channels);

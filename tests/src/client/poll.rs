@@ -83,6 +83,11 @@ impl Poll {
         self.request(&opening.query(&more)).await
     }
 
+    /// Frames of the last answer that have not been taken yet.
+    pub fn unread(&self) -> impl Iterator<Item = &Frame> {
+        self.frames.iter()
+    }
+
     /// Takes the answer of a poll in.
     pub fn take(&mut self, batch: Batch) {
         self.responses += 1;

@@ -268,14 +268,17 @@ async fn a_caller_who_goes_takes_its_stream_along() {
     })
     .await;
     let mut client = PublishServiceClient::new(hub.client(ALL).await);
-    let ask = v1::PublishStreamRequest {
+    let (items, queue) = tokio::sync::mpsc::channel(1);
+    let item_sent = v1::PublishStreamRequest {
         sequence: 1,
         item: Some(item("doc:1", "1")),
     };
-    let items = tokio_stream::StreamExt::chain(tokio_stream::once(ask), tokio_stream::pending());
-    let answers = client.publish_stream(items).await.unwrap();
+    items.send(item_sent).await.unwrap();
+    let queue = tokio_stream::wrappers::ReceiverStream::new(queue);
+    let answers = client.publish_stream(queue).await.unwrap();
     engine.until_waiting(1).await;
-    drop(answers);
+    // A client resets a call once both of its directions are let go of.
+    drop((items, answers));
     engine.until_waiting(0).await;
     // Its place is free again: at the latest when the reset has been worked off.
     let mut tick = tokio::time::interval(Duration::from_millis(5));

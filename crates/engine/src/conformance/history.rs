@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard_core::{ChannelName, Epoch, Position, Retention};
+use tokio::time::Instant;
 
 use super::outcome::{Failure, Outcome, Verdict};
 use super::trial::{ROOMY, Trial, offsets, publication, publish_numbers, read};
@@ -217,12 +218,16 @@ pub(super) async fn bounded_by_bytes(trial: &Trial<'_>) -> Outcome {
 }
 
 pub(super) async fn bounded_by_age(trial: &Trial<'_>) -> Outcome {
+    const AGE_MAX: Duration = Duration::from_millis(500);
+    /// What a loaded machine may add. Shorter than any sweep: a read is not to show what is too old.
+    const SLACK: Duration = Duration::from_secs(1);
     let (engine, _sink) = trial.engine().await;
     let channel = trial.channel("a");
     let short = Retention {
-        age_max: Duration::from_millis(500),
+        age_max: AGE_MAX,
         ..ROOMY
     };
+    let started = Instant::now();
     let top = publish_with(&engine, &channel, "1", short).await?;
     let history = read_after(&engine, &channel, top, 0, 10).await?;
     ensure_eq!(
@@ -237,6 +242,11 @@ pub(super) async fn bounded_by_age(trial: &Trial<'_>) -> Outcome {
             break;
         }
         ensure_eq!(offsets(&history.publications), vec![1], "a complete read");
+        let waited = started.elapsed();
+        ensure!(
+            waited < AGE_MAX + SLACK,
+            "what may be {AGE_MAX:?} old is shown after {waited:?}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let history = read_after(&engine, &channel, top, 1, 10).await?;

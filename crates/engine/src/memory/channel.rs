@@ -190,7 +190,9 @@ impl Core {
         {
             return Err(EngineError::PositionMismatch { current });
         }
-        channel.top += 1;
+        if !request.skip_history {
+            channel.top += 1;
+        }
         let position = channel.position();
         if let Some(id) = &request.id
             && !request.idempotency_window.is_zero()
@@ -206,7 +208,7 @@ impl Core {
             );
             self.ids_forgotten.fetch_add(forgotten, Ordering::Relaxed);
         }
-        let keeps = request.retention.keeps_any();
+        let keeps = request.retention.keeps_any() && !request.skip_history;
         if !keeps && !channel.followed {
             return Ok(Published {
                 position,
@@ -217,7 +219,11 @@ impl Core {
             // The record's own name, so that a channel's whole history shares one.
             channel: name.clone(),
             epoch: position.epoch,
-            offset: position.offset,
+            offset: if request.skip_history {
+                0
+            } else {
+                position.offset
+            },
             payload: request.payload,
             id: request.id,
             from: request.from,

@@ -36,6 +36,38 @@ async fn graces_are_exact_on_paused_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_shorter_grace_is_not_kept_waiting_by_a_longer_one() {
+    let (engine, sink) = engine(MemoryConfig::default());
+    let channel = name("a:1");
+    engine.follow(&channel).await.unwrap();
+    let started = tokio::time::Instant::now();
+    for (number, seconds) in [(1, 300), (2, 100), (3, 200)] {
+        // Time passes between them: the engine waits for something else already, first for nothing at all.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let user = format!("user {number}");
+        engine.join(join(&channel, number, &user)).await.unwrap();
+        let grace = Leaving::After(Duration::from_secs(seconds));
+        engine
+            .leave(&channel, session(number), grace)
+            .await
+            .unwrap();
+    }
+    let mut left = Vec::new();
+    for count in 4..=6 {
+        let all = |events: &[_]| (events.len() >= count).then_some(());
+        sink.until_within(Duration::from_mins(10), "a leave", all)
+            .await
+            .unwrap();
+        let member = sink.presence_events(&channel)[count - 1]
+            .member
+            .session
+            .slot;
+        left.push((member, started.elapsed().as_secs()));
+    }
+    assert_eq!(left, [(2, 102), (3, 203), (1, 301)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_ended_grace_leaves_nothing_behind() {
     let (engine, _sink) = engine(MemoryConfig::default());
     let channel = name("a:1");

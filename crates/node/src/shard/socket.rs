@@ -228,14 +228,12 @@ impl Shard {
                 Ok(None) => break,
                 // After the close has been said, only the client's own is of interest.
                 Ok(Some(Event::Message { text, data })) if !closing => {
-                    match decode(format, text, &data, &self.shared.limits) {
-                        Some(asked) => commands.push(asked),
-                        None => {
-                            let reason = "JSON comes in text messages, protobuf in binary ones";
-                            then = Then::Close(Close::new(CloseCode::UNSUPPORTED, reason));
-                            break;
-                        }
-                    }
+                    let Some(asked) = decode(format, text, &data, &self.shared.limits) else {
+                        let reason = "JSON comes in text messages, protobuf in binary ones";
+                        then = Then::Close(Close::new(CloseCode::UNSUPPORTED, reason));
+                        break;
+                    };
+                    commands.push(asked);
                 }
                 Ok(Some(Event::Ping(payload))) if !closing => {
                     self.push(slot, encode::encode(Opcode::Pong, &payload, false), None);

@@ -125,15 +125,11 @@ async fn catch_up(
                 .borrow_mut()
                 .tell_gap(slot, generation, name, position, reason);
         }
-        // A large recovery goes at the reader's pace.
-        let mut items = step
-            .deliver
-            .drain(..)
-            .map(|Item(delivery)| delivery)
-            .peekable();
-        while items.peek().is_some() {
-            let page: Vec<_> = items.by_ref().take(PACE).collect();
-            local.borrow_mut().owe_synced(slot, generation, name, &page);
+        // A large recovery goes at the reader's pace: its bytes may be many times what an outbox holds.
+        for Item(delivery) in step.deliver.drain(..) {
+            local
+                .borrow_mut()
+                .owe_synced(slot, generation, name, &[delivery]);
             write::room(local, slot, generation).await;
         }
         if step.done.is_some() && local.borrow_mut().go_live(slot, generation, name) {
@@ -141,9 +137,6 @@ async fn catch_up(
         }
     }
 }
-
-/// Publications of a recovery that are written before looking whether the reader keeps up.
-const PACE: usize = 16;
 
 /// Makes the session a member. If it has gone meanwhile, so does the member.
 async fn join(
