@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use socket2::Socket;
+use switchboard_core::cursor::Cursor;
 use switchboard_core::{
     ClientError, ErrorCode, Identity, Limits, NodeId, PolicyTable, TokenVerifier,
 };
@@ -269,7 +270,7 @@ impl Node {
     pub async fn poll(
         &self,
         key: &str,
-        sequence: u64,
+        cursor: Option<Cursor>,
         wait: Duration,
     ) -> Result<PollBatch, PollRefused> {
         let key = self.local_key(key).ok_or(PollRefused::Gone)?;
@@ -277,7 +278,7 @@ impl Node {
         let wait = wait.min(self.limits().poll_wait_max);
         self.mailbox(key.session.shard).send(Mail::Poll {
             key,
-            sequence,
+            cursor,
             wait_ms: wait.as_millis() as u64,
             reply,
         });

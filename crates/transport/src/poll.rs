@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderValue, Method, header};
+use switchboard_core::cursor::Cursor;
 use switchboard_core::{ClientError, ErrorCode};
 use switchboard_node::{PollBatch, PollRefused, Transport};
 use switchboard_protocol::Wire;
@@ -50,8 +51,7 @@ async fn attempt(shared: &Shared, head: &Parts) -> Result<PollBatch, Refusal> {
     let Some(key) = query.key.take() else {
         return open(shared, head, query, wait).await;
     };
-    let sequence = query.cursor.as_ref().map_or(0, |cursor| cursor.sequence);
-    match wait_for_frames(shared, &key, sequence, wait).await {
+    match wait_for_frames(shared, &key, query.cursor.clone(), wait).await {
         Ok(batch) => Ok(batch),
         Err(PollRefused::Gone) => reopen(shared, head, query, wait).await,
     }
@@ -67,7 +67,7 @@ async fn open(
     let opening = opening::check(shared, head, query, Transport::Poll, Wire::Poll).await?;
     let admission = shared.node.admit(&opening.identity)?;
     let key = shared.node.open_poll(opening, admission).await?;
-    wait_for_frames(shared, &key, 0, wait)
+    wait_for_frames(shared, &key, None, wait)
         .await
         .map_err(|PollRefused::Gone| {
             let message = "the session ended as it began: try again";
@@ -110,12 +110,12 @@ async fn reopen(
 async fn wait_for_frames(
     shared: &Shared,
     key: &str,
-    sequence: u64,
+    cursor: Option<Cursor>,
     wait: Duration,
 ) -> Result<PollBatch, PollRefused> {
     tokio::select! {
-        batch = shared.node.poll(key, sequence, wait) => batch,
+        batch = shared.node.poll(key, cursor.clone(), wait) => batch,
         // A poll that does not wait supersedes the one that does: all that is there, at once.
-        () = shared.stop.cancelled() => shared.node.poll(key, sequence, Duration::ZERO).await,
+        () = shared.stop.cancelled() => shared.node.poll(key, cursor, Duration::ZERO).await,
     }
 }

@@ -4,6 +4,7 @@ use std::net::Shutdown;
 
 use switchboard_core::{Close, CloseCode, Frame};
 use switchboard_engine::Leaving;
+use switchboard_protocol::wire::Wire;
 
 use crate::metrics::{CloseLabel, TransportLabel};
 use crate::opening::Transport;
@@ -53,6 +54,11 @@ impl Shard {
         if overflowed {
             // It does not read; what it is owed would only keep the close from it. History has it.
             self.forget_outbox(slot);
+        } else if self.slots.hot[slot as usize].wire == Wire::Poll {
+            let stands = Box::new(self.cursor(slot));
+            if let Some(session) = self.slots.get_mut(slot) {
+                session.closing_cursor = Some(stands);
+            }
         }
         self.send_frame(slot, &Frame::Close(close));
         self.end(slot, went);

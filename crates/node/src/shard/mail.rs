@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use socket2::Socket;
+use switchboard_core::cursor::Cursor;
 use switchboard_core::{ChannelName, Close, UserId};
 use switchboard_protocol::broadcast::Broadcast;
 use tokio::sync::oneshot;
@@ -30,7 +31,7 @@ pub(crate) enum Mail {
     /// A poll.
     Poll {
         key: Key,
-        sequence: u64,
+        cursor: Option<Cursor>,
         wait_ms: u64,
         reply: oneshot::Sender<Result<PollBatch, PollRefused>>,
     },

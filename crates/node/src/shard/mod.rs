@@ -185,10 +185,10 @@ impl Shard {
                 } => self.open_poll(*opening, admission, reply),
                 Mail::Poll {
                     key,
-                    sequence,
+                    cursor,
                     wait_ms,
                     reply,
-                } => self.poll(key, sequence, wait_ms, reply),
+                } => self.poll(key, cursor, wait_ms, reply),
                 Mail::Commands { key, body, reply } => self.post(key, body, reply),
                 Mail::Control(control) => self.control(control),
                 Mail::Interrupted(channels) => self.interrupted(channels.as_deref()),

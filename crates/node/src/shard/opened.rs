@@ -177,6 +177,7 @@ impl Shard {
                 busy: false,
                 ended: false,
                 closing_ms: None,
+                closing_cursor: None,
                 rate: Rate::default(),
                 timers,
                 parked: None,

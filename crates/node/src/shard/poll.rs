@@ -1,6 +1,7 @@
 //! Poll sessions: frames wait in the outbox until a later poll's cursor acknowledges them, so a lost response loses nothing.
 
 use bytes::Bytes;
+use switchboard_core::cursor::Cursor;
 use tokio::sync::oneshot;
 
 use crate::key::Key;
@@ -26,6 +27,8 @@ pub enum PollRefused {
 #[derive(Debug)]
 pub(crate) struct Parked {
     reply: Reply,
+    /// Where the client stands: what it sent with the poll.
+    cursor: Option<Cursor>,
     pub(crate) until_ms: u64,
 }
 
@@ -33,7 +36,8 @@ pub(super) type Reply = oneshot::Sender<Result<PollBatch, PollRefused>>;
 
 impl Shard {
     /// Takes a poll: acknowledges, answers at once when something is owed, parks it otherwise.
-    pub(super) fn poll(&mut self, key: Key, sequence: u64, wait_ms: u64, reply: Reply) {
+    pub(super) fn poll(&mut self, key: Key, cursor: Option<Cursor>, wait_ms: u64, reply: Reply) {
+        let sequence = cursor.as_ref().map_or(0, |cursor| cursor.sequence);
         let slot = key.session.slot;
         let now = self.now();
         let known = self
@@ -56,6 +60,7 @@ impl Shard {
         session.timers.polled_ms = now;
         session.parked = Some(Parked {
             reply,
+            cursor,
             until_ms: now + wait_ms,
         });
         let owed = session
@@ -82,12 +87,17 @@ impl Shard {
             return;
         };
         self.announce_gaps(slot);
-        let cursor = switchboard_protocol::cursor::encode(&self.cursor(slot));
+        let now_stands = self.cursor(slot);
         let now = self.now();
         let Some(session) = self.slots.get_mut(slot) else {
             return;
         };
         session.timers.polled_ms = now;
+        // A closed session stands where it stood then; if it was closed with too much owed, where its client stands.
+        let cursor = match session.closing_ms {
+            None => Some(now_stands),
+            Some(_) => session.closing_cursor.take().map(|c| *c).or(parked.cursor),
+        };
         let mut body = Vec::new();
         body.extend_from_slice(b"{\"key\":\"");
         body.extend_from_slice(
@@ -98,8 +108,10 @@ impl Shard {
             .to_text()
             .as_bytes(),
         );
-        body.extend_from_slice(b"\",\"cursor\":\"");
-        body.extend_from_slice(cursor.as_bytes());
+        if let Some(cursor) = cursor {
+            body.extend_from_slice(b"\",\"cursor\":\"");
+            body.extend_from_slice(switchboard_protocol::cursor::encode(&cursor).as_bytes());
+        }
         body.extend_from_slice(b"\",\"frames\":[");
         let mut closes = false;
         if let Some(outbox) = &session.outbox {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use switchboard_core::cursor::Cursor;
 use switchboard_core::outbox::Outbox;
 use switchboard_core::rate::Rate;
 use switchboard_core::sync::CatchUp;
@@ -43,6 +44,8 @@ pub(crate) struct Session {
     pub(crate) ended: bool,
     /// The close has been said; when it is at the latest to be over with.
     pub(crate) closing_ms: Option<u64>,
+    /// Poll only: where it stood when it was closed.
+    pub(crate) closing_cursor: Option<Box<Cursor>>,
     pub(crate) rate: Rate,
     pub(crate) timers: Timers,
     /// Poll only.
