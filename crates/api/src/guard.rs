@@ -1,7 +1,6 @@
 //! What stands before every call: the API key, a bound on calls at a time, the deadline, a line in the log.
 //!
-//! A layer and not a line in each method, so that no method can forget it. Health and reflection need no key: a probe has
-//! none, and what reflection tells is public.
+//! A layer and not a line in each method, so that no method can forget it. What needs no key is in `open`.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -16,16 +15,16 @@ use switchboard_auth::{ApiKeys, Caller};
 use switchboard_core::{ClientError, ErrorCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::transport::server::TcpConnectInfo;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use crate::access;
+use crate::config::ApiBounds;
+use crate::open::{UntilStopped, is_open};
 use crate::status::{explain, refused, status};
-
-/// Services that answer without an API key.
-const OPEN_PREFIXES: [&str; 2] = ["/grpc.health.v1.", "/grpc.reflection."];
 
 /// Puts the guard before services.
 #[derive(Clone)]
@@ -35,15 +34,20 @@ struct Gate {
     keys: ApiKeys,
     calls: Arc<Semaphore>,
     call_timeout: Duration,
+    /// Ends what has neither a key nor an end.
+    stopping: CancellationToken,
 }
 
 impl GuardLayer {
-    /// Lets `calls_max` calls in at a time; a call whose caller names no deadline has `call_timeout` until its response begins.
-    pub(crate) fn new(keys: ApiKeys, calls_max: usize, call_timeout: Duration) -> Self {
+    /// Lets `calls_max` calls in at a time; a call whose caller names no deadline has `call_timeout` until its response
+    /// begins. `stopping` ends the streams that need no key.
+    pub(crate) fn new(keys: ApiKeys, bounds: &ApiBounds, stopping: CancellationToken) -> Self {
+        let calls = Arc::new(Semaphore::new(bounds.calls_max));
         Self(Arc::new(Gate {
             keys,
-            calls: Arc::new(Semaphore::new(calls_max)),
-            call_timeout,
+            calls,
+            call_timeout: bounds.call_timeout,
+            stopping,
         }))
     }
 }
@@ -80,11 +84,13 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        if OPEN_PREFIXES
-            .iter()
-            .any(|prefix| request.uri().path().starts_with(prefix))
-        {
-            return Box::pin(self.inner.call(request));
+        if is_open(request.uri().path()) {
+            let responding = self.inner.call(request);
+            let stopping = self.gate.stopping.clone();
+            return Box::pin(async move {
+                let response = responding.await?;
+                Ok(response.map(|body| Body::new(UntilStopped::new(body, stopping))))
+            });
         }
         let mut record = Record::start(&request);
         let permit = match self.gate.admit(&mut request, &mut record) {

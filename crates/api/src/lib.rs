@@ -6,7 +6,7 @@
 //! (keys and certificates come as plain structs).
 //!
 //! Reading order: [`config`], [`serve`] (how it is put together), `guard` (what stands before every call: key, deadline,
-//! log), `access` (scopes and patterns), [`status`] (the one table of failures), `decode`, `encode`, `page`, `service`; then
+//! log), `open`, `access` (scopes and patterns), [`status`] (the one table of failures), `decode`, `encode`, `page`, `service`; then
 //! the services, `publish` with its `pipeline`, `presence`, `channel`, `session`, `token`, `node`; [`health`], `incoming`.
 //!
 //! To add a method: the proto first; then one handler that checks the scope, then the channel, then decodes, calls one
@@ -21,6 +21,7 @@ mod guard;
 pub mod health;
 mod incoming;
 mod node;
+mod open;
 mod page;
 mod pipeline;
 mod presence;

@@ -39,6 +39,7 @@ pub struct Api {
     routes: Routes,
     guard: GuardLayer,
     health: Health,
+    stopping: CancellationToken,
 }
 
 /// Why the control API cannot be served.
@@ -105,13 +106,15 @@ impl Api {
                         .expect("the build made the descriptors"),
                 )
                 .prepare();
-        let guard = GuardLayer::new(keys, bounds.calls_max, bounds.call_timeout);
+        let stopping = CancellationToken::new();
+        let guard = GuardLayer::new(keys, &bounds, stopping.clone());
         Self {
             node,
             bounds,
             routes,
             guard,
             health,
+            stopping,
         }
     }
 
@@ -145,6 +148,7 @@ impl Api {
             routes,
             guard,
             health,
+            stopping,
         } = self;
         let mut server = Server::builder()
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -171,6 +175,7 @@ impl Api {
             async move {
                 shutdown.cancelled().await;
                 health.drain().await;
+                stopping.cancel();
             }
         };
         let serving = server

@@ -140,7 +140,7 @@ async fn serve_http1(
             }
             () = shared.stop.cancelled(), if !stopping => {
                 stopping = true;
-                Pin::new(&mut connection).graceful_shutdown();
+                std::pin::Pin::new(&mut connection).graceful_shutdown();
             }
         }
     }
@@ -183,14 +183,14 @@ async fn serve_http2(
             ended = &mut connection => return ended,
             () = shared.stop.cancelled(), if !stopping => {
                 stopping = true;
-                Pin::new(&mut connection).graceful_shutdown();
+                std::pin::Pin::new(&mut connection).graceful_shutdown();
             }
             // HTTP/2 has no time between requests in which a library would notice that none comes.
             _ = check.tick() => {
                 idle_checks = if busy.holders() == 0 { idle_checks + 1 } else { 0 };
                 match idle_checks {
                     0 | 1 => {}
-                    2 => Pin::new(&mut connection).graceful_shutdown(),
+                    2 => std::pin::Pin::new(&mut connection).graceful_shutdown(),
                     _ => return Ok(()),
                 }
             }

@@ -171,7 +171,10 @@ async fn health_follows_the_node() {
     // A node that drains still publishes.
     let mut publish = PublishServiceClient::new(hub.client(ALL).await);
     publish.publish(request(item("chat:1", "1"))).await.unwrap();
-    // The health watch is nobody's session: it must not hold the server up.
+    // The watch outlives the drain, but must not hold up the end.
+    hub.shutdown.cancel();
+    let end = next(&mut watch).await.unwrap_err();
+    assert_eq!(end.code(), Code::Unavailable);
     hub.stop().await;
 }
 

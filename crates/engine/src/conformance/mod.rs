@@ -20,6 +20,7 @@ mod graces;
 mod history;
 mod idempotency;
 mod order;
+mod passing;
 mod presence;
 mod pressure;
 mod trial;
@@ -139,6 +140,8 @@ const CHECKS: &[Check] = checks! {
     "5 history forgets by age and says so" => history::bounded_by_age,
     "5 a publication that skipped history leaves a hole that readers are told of" => history::holes,
     "5 removed history is incomplete and its offsets go on" => history::removed,
+    "a publication not for history reaches who listens and has no place" => passing::has_no_place,
+    "a publication not for history keeps to its id and its expected position" => passing::keeps_to_conditions,
     "6 what may have been lost is announced and can be refilled" => faults::interruption_is_announced,
     "7 lost data changes the epoch" => faults::lost_data_changes_the_epoch,
     "8 members of a dead node leave once within the lease" => faults::dead_node,

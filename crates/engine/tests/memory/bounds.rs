@@ -170,6 +170,33 @@ async fn ids_are_bounded_and_what_is_forgotten_early_is_counted() {
     assert!(!publish(4).await.unwrap().duplicate);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_id_published_again_after_its_window_is_not_forgotten_for_the_first_time() {
+    let config = MemoryConfig {
+        ids_per_channel_max: 3,
+        ..MemoryConfig::default()
+    };
+    let (engine, _sink) = engine(config);
+    let channel = name("a:1");
+    let publish = |id: &str| {
+        // Not for history: the offset is the same both times, so it cannot tell them apart.
+        let mut request = publication(&channel, Retention::NONE);
+        request.skip_history = true;
+        request.id = Some(id.into());
+        request.idempotency_window = Duration::from_secs(10);
+        engine.publish(request)
+    };
+    for id in ["x", "y", "a"] {
+        assert!(!publish(id).await.unwrap().duplicate);
+    }
+    tokio::time::advance(Duration::from_secs(11)).await;
+    for id in ["a", "z", "w"] {
+        assert!(!publish(id).await.unwrap().duplicate);
+    }
+    assert!(publish("a").await.unwrap().duplicate);
+    assert_eq!(engine.stats().ids_forgotten, 0);
+}
+
 #[tokio::test]
 async fn channels_are_bounded() {
     let (engine, _sink) = engine(MemoryConfig {
