@@ -54,7 +54,6 @@ fn hostile_tokens_are_refused_with_the_reason() {
     let body = || good(&json!({})).to_string();
     let secret = EncodingKey::from_secret(SECRET);
     let hs = |header: serde_json::Value| token(&header, &body(), Algorithm::HS256, &secret);
-
     let algorithm = "the token's algorithm is not allowed for its key";
     let unsigned = |alg: &str| {
         format!(
@@ -77,7 +76,6 @@ fn hostile_tokens_are_refused_with_the_reason() {
             algorithm,
         );
     }
-
     // The classic confusion: a public key, known to everyone, as the secret of an HMAC.
     let signature = "the token's signature does not match";
     let public_der = public_key_der(RSA_PUBLIC);
@@ -153,7 +151,6 @@ fn hostile_tokens_are_refused_with_the_reason() {
         &hs(json!({"alg": "HS256", "kid": "../../dev/null"})),
         unknown,
     );
-
     let header = "the token's header is malformed";
     refused(
         "kid of a wrong type",
@@ -183,7 +180,6 @@ fn hostile_tokens_are_refused_with_the_reason() {
         base64(&body())
     );
     refused("alg twice", &twice, header);
-
     let of = |more: serde_json::Value| hs256(&good(&more));
     check(
         "expired",
@@ -231,7 +227,6 @@ fn hostile_tokens_are_refused_with_the_reason() {
         &of(json!({"iss": null})),
         "the token must name its issuer (iss)",
     );
-
     refused(
         "oversized",
         &"a".repeat(8193),
@@ -296,7 +291,6 @@ fn claims_of_wrong_types_are_refused_by_name_and_not_quoted() {
         json!({"aud": "hub"}),
         "the token is for an audience (aud), and this hub has none configured",
     );
-
     for bad in [json!([]), json!("chat:*"), json!(1)] {
         let message = "claim `switchboard` must be an object in which no key stands twice";
         check(json!({"switchboard": bad}), message);

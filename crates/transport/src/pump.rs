@@ -115,8 +115,6 @@ mod tests {
         let (mut near, far) = pair().unwrap();
         let (client, mut browser) = tokio::io::duplex(1000);
         let pump = tokio::spawn(run(far, client, TIMEOUT));
-        browser.write_all(&vec![7; 100_000]).await.unwrap();
-        browser.shutdown().await.unwrap();
         let received = tokio::task::spawn_blocking(move || {
             near.set_nonblocking(false).unwrap();
             let mut received = Vec::new();
@@ -124,6 +122,8 @@ mod tests {
             near.write_all(b"bye").unwrap();
             received.len()
         });
+        browser.write_all(&vec![7; 100_000]).await.unwrap();
+        browser.shutdown().await.unwrap();
         assert_eq!(received.await.unwrap(), 100_000);
         let mut last = Vec::new();
         browser.read_to_end(&mut last).await.unwrap();

@@ -22,7 +22,8 @@ const RECENT_MAX: usize = 16;
 ///
 /// What it keeps to: the order within a channel; a loss is announced within the plan's time (unless the plan says otherwise);
 /// publications are repeated only after an interruption that covers their channel. Late ones may arrive after an interruption
-/// too, so a node ignores offsets and sequences that it has.
+/// too, so a node ignores offsets and sequences that it has. Publications that are not for history have no offset to know them by:
+/// they are lost or late as others, and then not to be refilled, but never repeated.
 pub struct FaultySink {
     path: Arc<Path>,
     cancel: CancellationToken,
@@ -118,7 +119,11 @@ impl Sink for FaultySink {
 
     fn publication(&self, publication: &Arc<Publication>) {
         let (seed, channel) = (self.path.plan.seed, publication.channel.as_str());
-        let chance = Chance::of_delivery(seed, 0, channel, publication.offset);
+        let chance = match publication.offset {
+            // Not for history, so without a number: the order in which they come has to do.
+            0 => Chance::of_delivery(seed, 2, channel, self.path.next_unnumbered()),
+            offset => Chance::of_delivery(seed, 0, channel, offset),
+        };
         self.path
             .take(Delivery::Publication(Arc::clone(publication)), chance);
     }
@@ -150,6 +155,8 @@ struct State {
     lost: Lost,
     announce_at: Option<Instant>,
     recent: VecDeque<Arc<Publication>>,
+    /// Publications without an offset so far.
+    unnumbered: u64,
     counts: FaultCounts,
 }
 
@@ -167,6 +174,12 @@ enum Delivery {
 }
 
 impl Path {
+    fn next_unnumbered(&self) -> u64 {
+        let mut state = self.lock();
+        state.unnumbered += 1;
+        state.unnumbered
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -203,6 +216,9 @@ impl Path {
         match delivery {
             Delivery::Publication(publication) => {
                 self.sink.publication(publication);
+                if publication.offset == 0 {
+                    return;
+                }
                 state.recent.push_back(Arc::clone(publication));
                 if state.recent.len() > RECENT_MAX {
                     state.recent.pop_front();

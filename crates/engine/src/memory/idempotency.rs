@@ -12,8 +12,8 @@ use super::clock::Now;
 pub(super) struct Ids {
     known: HashMap<Arc<str>, Known>,
     /// In the order of their publication, which is that of their expiry unless windows were changed meanwhile. An id
-    /// published again after its window stands here twice; the offset tells which is the live one.
-    order: VecDeque<(Arc<str>, u64)>,
+    /// published again after its window stands here twice; only the live one has the `until` that is known.
+    order: VecDeque<(Arc<str>, Now)>,
 }
 
 struct Known {
@@ -43,7 +43,7 @@ impl Ids {
         self.expire(now, 2);
         let id: Arc<str> = Arc::from(id);
         self.known.insert(Arc::clone(&id), Known { offset, until });
-        self.order.push_back((id, offset));
+        self.order.push_back((id, until));
         let mut forgotten = 0;
         while self.order.len() > max {
             forgotten += u64::from(self.forget_oldest(now));
@@ -54,10 +54,10 @@ impl Ids {
     /// Forgets ids whose window is out, at most `max` of them.
     pub(super) fn expire(&mut self, now: Now, max: usize) {
         for _ in 0..max {
-            let Some((id, offset)) = self.order.front() else {
+            let Some((id, until)) = self.order.front() else {
                 return;
             };
-            let known = self.known.get(id).filter(|known| known.offset == *offset);
+            let known = self.known.get(id).filter(|known| known.until == *until);
             if known.is_some_and(|known| now < known.until) {
                 return;
             }
@@ -69,19 +69,19 @@ impl Ids {
     pub(super) fn have_expired(&self, now: Now) -> bool {
         // The newest first: it is most often the one that has not.
         let live =
-            |(id, _): &(Arc<str>, u64)| self.known.get(id).is_some_and(|known| now < known.until);
+            |(id, _): &(Arc<str>, Now)| self.known.get(id).is_some_and(|known| now < known.until);
         !self.order.back().is_some_and(live) && !self.known.values().any(|known| now < known.until)
     }
 
     /// Whether the one forgotten was still within its window.
     fn forget_oldest(&mut self, now: Now) -> bool {
-        let Some((id, offset)) = self.order.pop_front() else {
+        let Some((id, until)) = self.order.pop_front() else {
             return false;
         };
         if self
             .known
             .get(&id)
-            .is_some_and(|known| known.offset == offset)
+            .is_some_and(|known| known.until == until)
         {
             return self
                 .known

@@ -43,7 +43,7 @@ async fn a_shorter_grace_is_not_kept_waiting_by_a_longer_one() {
     let started = tokio::time::Instant::now();
     for (number, seconds) in [(1, 300), (2, 100), (3, 200)] {
         // Time passes between them: the engine waits for something else already, first for nothing at all.
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await; // waits: moves the paused clock
         let user = format!("user {number}");
         engine.join(join(&channel, number, &user)).await.unwrap();
         let grace = Leaving::After(Duration::from_secs(seconds));

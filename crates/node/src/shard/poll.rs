@@ -92,7 +92,6 @@ impl Shard {
         let Some(session) = self.slots.get_mut(slot) else {
             return;
         };
-        session.timers.polled_ms = now;
         // A closed session stands where it stood then; if it was closed with too much owed, where its client stands.
         let cursor = match session.closing_ms {
             None => Some(now_stands),
@@ -129,6 +128,10 @@ impl Shard {
             .reply
             .send(Ok(PollBatch { body: body.into() }))
             .is_ok();
+        if taken && let Some(session) = self.slots.get_mut(slot) {
+            // A client that has gone does not prolong its session by a poll that nobody waits for.
+            session.timers.polled_ms = now;
+        }
         if closes && taken {
             self.gone(slot, Went::Clean);
         } else {
