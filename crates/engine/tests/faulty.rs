@@ -20,7 +20,9 @@ const COUNT: u64 = 400;
 async fn the_suite_fails_an_engine_that_drops_without_a_word() {
     let plan = FaultPlan {
         seed: 1,
-        drop_per_mille: 100,
+        // The suite's channel names are random, and with them which deliveries are hit. Half of them, so that the check
+        // with the fewest, 20, comes through unharmed once in a million runs.
+        drop_per_mille: 500,
         announces: false,
         ..FaultPlan::default()
     };

@@ -1,6 +1,8 @@
 //! How sessions come to be: from an adopted socket, or from a first poll.
 
 use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::task::Poll;
 
 use bytes::Bytes;
 use switchboard_core::outbox::Outbox;
@@ -79,10 +81,16 @@ impl Shard {
         }
         self.say_open(slot);
         tokio::task::spawn_local(async move {
-            socket::begin_session(&local, slot, generation, begin).await;
-            // The first poll gets what the session starts with in one answer.
+            let mut begin = Box::pin(socket::begin_session(&local, slot, generation, begin));
+            // Most often all is there at once, and the first poll gets it in one answer. A large recovery waits for
+            // polls to take what came before, so it must not be waited for.
+            let done = poll_fn(|context| Poll::Ready(begin.as_mut().poll(context).is_ready()));
+            let done = done.await;
             if let Some(key) = key {
                 let _ = reply.send(key);
+            }
+            if !done {
+                begin.await;
             }
         });
     }

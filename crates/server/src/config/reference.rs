@@ -374,7 +374,7 @@ pub(crate) const SECTIONS: &[Section] = &[
                 "deadline_s",
                 seconds(0.0, 7200.0),
                 Is("25"),
-                "When whatever is left is cut, counted from the signal. At least ready_delay_s + window_s, and below what the supervisor allows (Kubernetes: 30 s).",
+                "When whatever is left is cut, counted from the signal. At least ready_delay_s + window_s, better 4 s more for clients that are between two polls, and below what the supervisor allows (Kubernetes: 30 s).",
             ),
         ],
     },
