@@ -38,7 +38,7 @@ use std::time::Duration;
 use switchboard_core::wheel::{TICK_MS, Wheel};
 use switchboard_core::{ChannelName, Close, CloseCode, SessionId, UserId};
 use switchboard_protocol::websocket::deflate::Inflater;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::LocalSet;
 
 use crate::mailbox::Mailbox;
@@ -69,6 +69,8 @@ pub(crate) struct Shard {
     pending: pending::Pending,
     /// Poll sessions that are owed an answer when the batch is done.
     polls_due: Vec<u32>,
+    /// Wakes the loop for them.
+    wake: Rc<Notify>,
     /// Channels without subscribers, and until when they are kept.
     unused: VecDeque<(u64, ChannelName)>,
     scratch: Vec<u8>,
@@ -131,6 +133,7 @@ async fn run(index: u16, shared: Arc<Shared>, mailbox: Arc<Mailbox<Mail>>) {
             work: fan_out::Work::default(),
             pending: pending::Pending::default(),
             polls_due: Vec::new(),
+            wake: Rc::new(Notify::new()),
             unused: VecDeque::new(),
             scratch: vec![0; SCRATCH_BYTES],
             inflater: Inflater::default(),
@@ -138,6 +141,7 @@ async fn run(index: u16, shared: Arc<Shared>, mailbox: Arc<Mailbox<Mail>>) {
             stopping: false,
         })
     });
+    let wake = Rc::clone(&local.borrow().wake);
     let mut tick = tokio::time::interval(Duration::from_millis(TICK_MS));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let (mut batch, mut deliveries) = (Vec::new(), Vec::new());
@@ -156,6 +160,7 @@ async fn run(index: u16, shared: Arc<Shared>, mailbox: Arc<Mailbox<Mail>>) {
                 shard.shared.metrics.shard_batch.observe(batch.len() as f64);
                 shard.take(&mut batch, &mut deliveries);
             }
+            () = wake.notified() => {}
             () = tokio::task::yield_now(), if busy => {}
         }
         {

@@ -147,6 +147,7 @@ impl Shard {
             .is_some_and(|session| session.parked.is_some())
         {
             self.polls_due.push(slot);
+            self.wake.notify_one();
         }
     }
 
