@@ -111,10 +111,10 @@ async fn a_poll_that_waits_is_answered_when_the_hub_stops() {
     hub.end().await;
 }
 
-fn messages(batch: &Value) -> Vec<&str> {
+fn messages(batch: &Value) -> Vec<String> {
     let frames = batch["frames"].as_array().unwrap();
-    frames
+    let data = frames
         .iter()
-        .filter_map(|frame| frame["message"]["data"].as_str())
-        .collect()
+        .filter_map(|frame| frame["message"]["data"].as_str());
+    data.map(str::to_owned).collect()
 }
