@@ -55,7 +55,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Raw<T> {
         });
         match found.await {
             Ok(found) => String::from_utf8_lossy(&found).into_owned(),
-            Err(_) => panic!("{end:?} did not come: {}", self.shown()),
+            Err(elapsed) => panic!("{end:?} did not come ({elapsed}): {}", self.shown()),
         }
     }
 
