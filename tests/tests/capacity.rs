@@ -75,8 +75,7 @@ async fn ten_thousand_sessions_come_and_go_and_leave_nothing_behind() -> Result<
     })
     .await?;
     let services = hub.services().await?;
-    // The first round warms up what is kept on purpose, such as buffers; growth from then on is a leak.
-    let mut after = Vec::new();
+    let mut rounds = Vec::new();
     for round in 0..3 {
         let start = Instant::now();
         let mut clients = open_all(&hub)
@@ -124,25 +123,27 @@ async fn ten_thousand_sessions_come_and_go_and_leave_nothing_behind() -> Result<
             hub.await_metric_within(gauge, PATIENCE, |count| count.abs() < 1.5)
                 .await?;
         }
-        let left = (
-            hub.await_metric_within("descriptors_open", PATIENCE, |count| count < 100.0)
-                .await?,
-            hub.memory_kib()?,
-        );
+        let left = hub
+            .await_metric_within("descriptors_open", PATIENCE, |count| count < 100.0)
+            .await?;
         eprintln!(
-            "round {round}: {CLIENTS} opened in {opened:?}; open: {} descriptors, {} KiB; gone: {} descriptors, {} KiB",
-            full.0, full.1, left.0, left.1
+            "round {round}: {CLIENTS} opened in {opened:?}; open: {} descriptors, {} KiB; gone: {left} descriptors, {} KiB",
+            full.0,
+            full.1,
+            hub.memory_kib()?
         );
-        after.push(left);
+        rounds.push((left, full.1));
     }
-    let (first, last) = (after[0], after[after.len() - 1]);
+    // Compared at the same height: how soon the allocator gives back what is free is its own affair. A KiB left behind by
+    // each session would be a tenth after two rounds.
+    let (first, last) = (rounds[0], rounds[rounds.len() - 1]);
     ensure!(
         last.0 <= first.0 + 8.0,
-        "descriptors grow from round to round: {after:?}"
+        "descriptors grow from round to round: {rounds:?}"
     );
     ensure!(
-        last.1 <= first.1 + first.1 / 5 + 8 * 1024,
-        "memory grows from round to round: {after:?}"
+        last.1 <= first.1 + first.1 / 10,
+        "memory grows from round to round: {rounds:?}"
     );
     Ok(())
 }

@@ -19,8 +19,11 @@ const CHUNK_BYTES: usize = 4 * 1024;
 /// the listener.
 const PAIR_BYTES_MAX: usize = 64 * 1024;
 
-/// How long the second direction may go on when the first has ended: time for a close frame to be answered.
-const LINGER: Duration = Duration::from_secs(5);
+/// How long the node may go on when the client has ended: time for its last frames, and for it to notice.
+const NODE_LINGER: Duration = Duration::from_secs(5);
+
+/// How long the client may go on when the node has ended: nobody reads any more, but a reset could overtake the last frame.
+const CLIENT_LINGER: Duration = Duration::from_secs(1);
 
 /// Makes a pair: the near end for the node, the far end for the pump.
 pub(crate) fn pair() -> io::Result<(Socket, UnixStream)> {
@@ -45,11 +48,11 @@ pub(crate) async fn run(
     let mut to_node = Box::pin(copy(client_read, far_write, write_timeout));
     let outcome = tokio::select! {
         first = &mut to_client => match first {
-            Ok(()) => timeout(LINGER, to_node).await.unwrap_or(Ok(())),
+            Ok(()) => timeout(CLIENT_LINGER, to_node).await.unwrap_or(Ok(())),
             failed => failed,
         },
         first = &mut to_node => match first {
-            Ok(()) => timeout(LINGER, to_client).await.unwrap_or(Ok(())),
+            Ok(()) => timeout(NODE_LINGER, to_client).await.unwrap_or(Ok(())),
             failed => failed,
         },
     };

@@ -4,4 +4,4 @@ mod browser;
 mod curl;
 mod grpc;
 mod listeners;
-mod nginx;
+mod proxies;

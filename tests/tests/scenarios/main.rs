@@ -6,6 +6,7 @@ mod drain;
 mod expiry;
 mod fan_out;
 mod heartbeat;
+mod http2;
 mod limits;
 mod payloads;
 mod poll_answers;
