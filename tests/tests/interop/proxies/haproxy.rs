@@ -8,7 +8,7 @@ use super::Site;
 
 fn prepare(site: &Site) -> Result<Command> {
     let patience = |kind: &str| format!("timeout {kind} {}ms", site.patience.as_millis());
-    let config = site.shipped(
+    let config = Site::shipped(
         "../deploy/haproxy/haproxy.cfg",
         &[
             // The test's own limit on descriptors is lower.

@@ -34,7 +34,7 @@ struct Site<'a> {
 
 impl Site<'_> {
     /// A configuration that the project ships, with each of these parts replaced.
-    fn shipped(&self, path: &str, parts: &[(&str, String)]) -> Result<String> {
+    fn shipped(path: &str, parts: &[(&str, String)]) -> Result<String> {
         let mut config = std::fs::read_to_string(tools::file(path))?;
         for (shipped, here) in parts {
             ensure!(

@@ -9,7 +9,7 @@ use super::Site;
 /// The shipped configuration, in a main configuration that keeps everything in the site's directory.
 fn prepare(site: &Site) -> Result<Command> {
     let here = site.directory.display();
-    let config = site.shipped(
+    let config = Site::shipped(
         "../deploy/nginx/switchboard.conf",
         &[
             (
