@@ -51,3 +51,27 @@ impl Metrics {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_summed_by_name_and_label() {
+        let text = "# TYPE switchboard_sessions gauge\n\
+                    switchboard_sessions{transport=\"sse\"} 2\n\
+                    switchboard_sessions{transport=\"poll\"} 3\n\
+                    switchboard_sessions_max 100\n\
+                    switchboard_subscriptions 7\n";
+        let metrics = Metrics {
+            text: text.to_owned(),
+        };
+        let check = |value: f64, expected: f64| {
+            assert!((value - expected).abs() < 1e-9, "{value}, not {expected}");
+        };
+        check(metrics.sum("sessions"), 5.0);
+        check(metrics.labelled("sessions", "transport=\"sse\""), 2.0);
+        check(metrics.sum("subscriptions"), 7.0);
+        check(metrics.sum("never_heard_of"), 0.0);
+    }
+}

@@ -34,3 +34,25 @@ impl Secrets {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_shows_a_secret_or_a_part_of_a_token_is_found() {
+        let secrets = Secrets::default();
+        secrets.add("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJlLW9mLWl0");
+        secrets.add("a-key-of-a-session");
+        let check =
+            |line: &str, leaks: bool| assert_eq!(!secrets.leaks(line).is_empty(), leaks, "{line}");
+        check("token=[redacted] channel=chat:1", false);
+        check(
+            "GET /v1/ws?token=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJlLW9mLWl0",
+            true,
+        );
+        check("cut short: eyJzdWIiOiJhbGljZSJ9.c2ln", true);
+        check("signature c2lnbmF0dXJlLW9mLWl0", true);
+        check("key a-key-of-a-session", true);
+    }
+}
