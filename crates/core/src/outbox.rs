@@ -35,6 +35,10 @@ struct Entry {
     sequence: u64,
 }
 
+/// The largest number that a client can have counting go on from. No session sends so many frames, and from here as
+/// many again do not overflow.
+const FIRST_SEQUENCE_MAX: u64 = 1 << 53;
+
 /// The queue of what a session is owed.
 #[derive(Debug, Default)]
 pub struct Outbox {
@@ -50,8 +54,10 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Makes an outbox whose first entry will follow `sequence`.
+    /// Makes an outbox whose first entry will follow `sequence`. That number is a client's word: beyond what any session
+    /// reaches it is taken for less, so that counting on never overflows.
     pub fn new(sequence: u64) -> Self {
+        let sequence = sequence.min(FIRST_SEQUENCE_MAX);
         Self {
             sequence,
             ..Self::default()
