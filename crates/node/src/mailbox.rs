@@ -3,7 +3,7 @@
 //! Sending never blocks, so it may happen under an engine's lock; senders of publications ask for room first. One lock
 //! a batch on the reading side, and a wake-up only when the reader sleeps.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -12,6 +12,8 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub(crate) struct Mailbox<T> {
     items: Mutex<Vec<T>>,
+    /// The reader has gone: what is sent is dropped, so whoever waits for an answer hears that none will come.
+    closed: AtomicBool,
     len: AtomicUsize,
     len_max: usize,
     filled: Notify,
@@ -22,6 +24,7 @@ impl<T> Mailbox<T> {
     pub(crate) fn new(len_max: usize) -> Self {
         Self {
             items: Mutex::new(Vec::new()),
+            closed: AtomicBool::new(false),
             len: AtomicUsize::new(0),
             len_max,
             filled: Notify::new(),
@@ -48,6 +51,9 @@ impl<T> Mailbox<T> {
     /// Puts one in.
     pub(crate) fn send(&self, item: T) {
         let mut items = self.lock();
+        if self.closed.load(Ordering::Relaxed) {
+            return;
+        }
         items.push(item);
         let len = items.len();
         self.len.store(len, Ordering::Relaxed);
@@ -70,6 +76,16 @@ impl<T> Mailbox<T> {
         if batch.len() >= self.len_max {
             self.emptied.notify_waiters();
         }
+    }
+
+    /// Drops what is in it and whatever comes from now on: the reader goes.
+    pub(crate) fn close(&self) {
+        let mut items = self.lock();
+        self.closed.store(true, Ordering::Relaxed);
+        items.clear();
+        self.len.store(0, Ordering::Relaxed);
+        drop(items);
+        self.emptied.notify_waiters();
     }
 
     /// Waits until there is something.
@@ -122,5 +138,17 @@ mod tests {
         for sender in senders {
             sender.await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn a_closed_mailbox_keeps_nobody_waiting() {
+        let mailbox = Mailbox::new(1);
+        let (before, answer_before) = tokio::sync::oneshot::channel::<()>();
+        mailbox.send(before);
+        mailbox.close();
+        let (after, answer_after) = tokio::sync::oneshot::channel::<()>();
+        mailbox.send(after);
+        mailbox.room().await;
+        assert!(answer_before.await.is_err() && answer_after.await.is_err());
     }
 }

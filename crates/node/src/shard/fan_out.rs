@@ -69,6 +69,8 @@ pub(super) struct Work {
     /// Large jobs, a slice each in turn.
     jobs: std::collections::VecDeque<Job>,
     trouble: Vec<(u32, Trouble)>,
+    /// Deliveries in the channels' queues.
+    queued: usize,
 }
 
 impl Shard {
@@ -130,11 +132,17 @@ impl Shard {
         !self.work.jobs.is_empty() || !self.pending.dirty.is_empty()
     }
 
+    /// Whether so much is being worked off that mail has to wait.
+    pub(super) fn is_full(&self) -> bool {
+        self.work.queued + self.pending.accepted.len() >= self.shared.limits.mailbox_len_max
+    }
+
     /// Decides what of a channel's deliveries goes out now, moves the channel's position, and serves the subscriptions that
     /// are not live. Leaves in `items` what goes to the live ones, and gives their number.
     fn accept(&mut self, at: u32, items: &mut Vec<Delivery>) -> u32 {
         let channel = &mut self.channels[at];
         if channel.run.is_some() {
+            self.work.queued += items.len();
             channel.queue.extend(items.drain(..));
             return 0;
         }
@@ -315,6 +323,7 @@ impl Shard {
         let channel = &mut self.channels[job.channel];
         channel.run = None;
         job.items.clear();
+        self.work.queued -= channel.queue.len();
         job.items.extend(channel.queue.drain(..));
         channel.queue.shrink_to(64);
         if job.items.is_empty() {
@@ -382,7 +391,7 @@ impl Shard {
             };
             self.flush_pending(slot);
         }
-        if self.pending.dirty.is_empty() {
+        if self.pending.dirty.is_empty() && !self.pending.accepted.is_empty() {
             let now = Instant::now();
             for accepted in self.pending.accepted.drain(..) {
                 self.shared

@@ -106,7 +106,8 @@ pub(crate) fn start(index: u16, shared: Arc<Shared>) -> io::Result<ShardThread> 
         .spawn(move || {
             let mailbox = Arc::clone(&shared.dispatch.mailboxes[usize::from(index)]);
             let tasks = LocalSet::new();
-            tasks.block_on(&runtime, run(index, shared, mailbox));
+            tasks.block_on(&runtime, run(index, shared, Arc::clone(&mailbox)));
+            mailbox.close();
             // Tasks hold the cell and the cell their sockets: both go here, while the runtime still stands.
             drop(tasks);
             let _ = done.send(());
@@ -146,11 +147,15 @@ async fn run(index: u16, shared: Arc<Shared>, mailbox: Arc<Mailbox<Mail>>) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let (mut batch, mut deliveries) = (Vec::new(), Vec::new());
     loop {
-        let busy = local.borrow().has_work();
+        let (busy, full) = {
+            let shard = local.borrow();
+            (shard.has_work(), shard.is_full())
+        };
         tokio::select! {
             biased;
             _ = tick.tick() => local.borrow_mut().tick(),
-            () = mailbox.filled() => {
+            // What waits behind a large fan-out counts as well, so that the pressure reaches publishers.
+            () = mailbox.filled(), if !full => {
                 if !busy {
                     // Publishers that are about to send get the chance: what comes together leaves together.
                     std::thread::yield_now();
