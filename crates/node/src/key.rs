@@ -36,10 +36,11 @@ impl Key {
         })
     }
 
-    /// Compares in constant time: keys are secrets.
-    pub(crate) fn proves(&self, secret: &[u8; 16]) -> bool {
+    /// Whether it proves the right to a session with this secret; a session without one is nobody's to command. Compares
+    /// in constant time: keys are secrets.
+    pub(crate) fn proves(&self, secret: Option<&[u8; 16]>) -> bool {
         use subtle::ConstantTimeEq;
-        self.secret.ct_eq(secret).into()
+        secret.is_some_and(|secret| self.secret.ct_eq(secret).into())
     }
 }
 
@@ -71,5 +72,22 @@ mod tests {
         ] {
             assert!(Key::parse(bad).is_none(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_key_proves_its_secret_and_nothing_else() {
+        let session = SessionId {
+            node: NodeId(1),
+            shard: 0,
+            slot: 0,
+            generation: 0,
+        };
+        let zeros = Key {
+            session,
+            secret: [0; 16],
+        };
+        assert!(zeros.proves(Some(&[0; 16])));
+        assert!(!zeros.proves(Some(&[1; 16])));
+        assert!(!zeros.proves(None), "a session without a secret was opened");
     }
 }

@@ -14,6 +14,7 @@ mod presence;
 mod presence_watch;
 mod publishing;
 mod recovery;
+mod session_keys;
 mod sessions;
 mod slow_consumer;
 mod sse_stream;

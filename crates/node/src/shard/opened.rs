@@ -1,6 +1,5 @@
 //! How sessions come to be: from an adopted socket, or from a first poll.
 
-use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::task::Poll;
 
@@ -71,13 +70,7 @@ impl Shard {
         if let Some(session) = self.slots.get_mut(slot) {
             // Numbers go on where the cursor stands, so an old cursor never acknowledges what is new.
             session.outbox = Some(Box::new(Outbox::new(sequence)));
-            key = Some(
-                Key {
-                    session: session.id,
-                    secret: session.secret,
-                }
-                .to_text(),
-            );
+            key = session.key().map(Key::to_text);
         }
         self.say_open(slot);
         tokio::task::spawn_local(async move {
@@ -106,7 +99,7 @@ impl Shard {
         let known = self
             .slots
             .find(slot, generation)
-            .is_some_and(|s| key.proves(&s.secret) && !s.ended);
+            .is_some_and(|s| key.proves(s.secret.as_ref()) && !s.ended);
         let Some(local) = self.me.upgrade().filter(|_| known) else {
             let _ = reply.send(Err(PollRefused::Gone));
             return;
@@ -151,15 +144,12 @@ impl Shard {
             expiring_sent: false,
             drain_ms: None,
             polled_ms: now,
-            wheel_ms: Cell::new(u64::MAX),
+            wheel_ms: u64::MAX,
         };
-        let mut secret = [0; 16];
-        if opening.transport != Transport::WebSocket && getrandom::fill(&mut secret).is_err() {
-            tracing::error!(
-                "no randomness for a session key: commands and polls of the session will be refused"
-            );
-            secret = [0; 16];
-        }
+        let secret = match opening.transport {
+            Transport::WebSocket => None,
+            Transport::Sse | Transport::Poll => random_secret(),
+        };
         let connected_ms = self.shared.clock.wall_ms();
         let user = opening.identity.user.clone();
         let (node, shard) = (self.shared.id, self.index);
@@ -215,10 +205,6 @@ impl Shard {
             return;
         };
         let limits = &self.shared.limits;
-        let key = Key {
-            session: session.id,
-            secret: session.secret,
-        };
         let open = Open {
             session: session.id,
             user: session.identity.user.clone(),
@@ -226,7 +212,7 @@ impl Shard {
             time_ms: self.shared.clock.wall_ms(),
             expires_at_ms: session.identity.expires_at_ms,
             ping_interval_ms: limits.ping_interval.as_millis() as u64,
-            key: (session.transport != Transport::WebSocket).then(|| key.to_text().into()),
+            key: session.key().map(|key| key.to_text().into()),
             command_bytes_max: limits.command_bytes_max,
             subscriptions_max: limits.subscriptions_per_session_max,
         };
@@ -254,5 +240,17 @@ fn begin(opening: &Opening) -> Begin {
         channels,
         rewind: opening.rewind,
         cursor: opening.cursor.clone(),
+    }
+}
+
+/// A new session's secret. Without randomness there is none, and nobody can POST or poll for the session.
+fn random_secret() -> Option<[u8; 16]> {
+    let mut secret = [0; 16];
+    match getrandom::fill(&mut secret) {
+        Ok(()) => Some(secret),
+        Err(error) => {
+            tracing::error!(%error, "no randomness for a session key: its POSTs and polls are refused");
+            None
+        }
     }
 }

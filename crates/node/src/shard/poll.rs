@@ -5,6 +5,7 @@ use switchboard_core::cursor::Cursor;
 use tokio::sync::oneshot;
 
 use crate::key::Key;
+use crate::opening::Transport;
 use crate::shard::Shard;
 use crate::shard::ending::Went;
 
@@ -43,8 +44,9 @@ impl Shard {
         let known = self
             .slots
             .find(slot, key.session.generation)
-            .filter(|session| key.proves(&session.secret));
-        if known.is_none_or(|session| session.outbox.is_none()) {
+            .filter(|session| key.proves(session.secret.as_ref()));
+        // An event stream has a key too, but its frames are its socket's.
+        if known.is_none_or(|session| session.transport != Transport::Poll) {
             let _ = reply.send(Err(PollRefused::Gone));
             return;
         }
@@ -99,14 +101,8 @@ impl Shard {
         };
         let mut body = Vec::new();
         body.extend_from_slice(b"{\"key\":\"");
-        body.extend_from_slice(
-            Key {
-                session: session.id,
-                secret: session.secret,
-            }
-            .to_text()
-            .as_bytes(),
-        );
+        let key = session.key().map(Key::to_text).unwrap_or_default();
+        body.extend_from_slice(key.as_bytes());
         if let Some(cursor) = cursor {
             body.extend_from_slice(b"\",\"cursor\":\"");
             body.extend_from_slice(switchboard_protocol::cursor::encode(&cursor).as_bytes());

@@ -1,6 +1,5 @@
 //! The cold part of a session: everything that a delivery does not touch.
 
-use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::admission::Admission;
+use crate::key::Key;
 use crate::opening::Transport;
 use crate::shard::channels::Item;
 use crate::shard::poll::Parked;
@@ -22,8 +22,8 @@ use crate::shard::poll::Parked;
 /// A client's logical place on this node.
 pub(crate) struct Session {
     pub(crate) id: SessionId,
-    /// Proves the right to POST and poll.
-    pub(crate) secret: [u8; 16],
+    /// Proves the right to POST and poll; a WebSocket needs none and has none.
+    pub(crate) secret: Option<[u8; 16]>,
     pub(crate) identity: Arc<Identity>,
     pub(crate) transport: Transport,
     pub(crate) client_ip: Option<IpAddr>,
@@ -73,7 +73,7 @@ pub(crate) struct Timers {
     /// Poll only: the last poll was answered or parked then.
     pub(crate) polled_ms: u64,
     /// The earliest entry in the wheel.
-    pub(crate) wheel_ms: Cell<u64>,
+    pub(crate) wheel_ms: u64,
 }
 
 /// A session's hold on a channel: 32 bytes and four in the channel.
@@ -106,6 +106,12 @@ pub(crate) struct Syncing {
 }
 
 impl Session {
+    /// What POST and poll name it by.
+    pub(crate) fn key(&self) -> Option<Key> {
+        let session = self.id;
+        self.secret.map(|secret| Key { session, secret })
+    }
+
     /// Its subscription to a channel.
     pub(crate) fn subscription(&mut self, channel: u32) -> Option<&mut Subscription> {
         self.subscriptions.iter_mut().find(|s| s.channel == channel)

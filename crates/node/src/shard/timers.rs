@@ -26,11 +26,11 @@ impl Shard {
     pub(super) fn look_at(&mut self, slot: u32, deadline_ms: u64) {
         // Not beyond the wheel's span: so the entry comes up at exactly the time noted.
         let deadline_ms = deadline_ms.min(self.now() + SPAN_MS);
-        let Some(session) = self.slots.get(slot) else {
+        let Some(session) = self.slots.get_mut(slot) else {
             return;
         };
-        if session.timers.wheel_ms.get() > deadline_ms {
-            session.timers.wheel_ms.set(deadline_ms);
+        if session.timers.wheel_ms > deadline_ms {
+            session.timers.wheel_ms = deadline_ms;
             self.wheel
                 .insert(deadline_ms, (slot, session.id.generation));
         }
@@ -83,11 +83,11 @@ impl Shard {
             let Some(session) = self.slots.find(slot, generation) else {
                 continue;
             };
-            if session.timers.wheel_ms.get() > now {
+            if session.timers.wheel_ms > now {
                 // A later entry is in; an earlier one has done what this one was for.
                 continue;
             }
-            session.timers.wheel_ms.set(u64::MAX);
+            session.timers.wheel_ms = u64::MAX;
             self.look(slot, now);
             self.look_at_timers(slot);
         }
