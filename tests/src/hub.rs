@@ -56,18 +56,35 @@ impl Hub {
     /// # Errors
     /// It did not get ready; the error has its log.
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Result<Self> {
+        Self::start_within(None, |config, _| {
+            change(config);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Starts a hub that may have so many descriptors, with a changed configuration; files that it names are written to
+    /// the directory.
+    ///
+    /// # Errors
+    /// It did not get ready; the error has its log.
+    pub async fn start_within(
+        descriptors_max: Option<u32>,
+        change: impl FnOnce(&mut Config, &Path) -> Result<()>,
+    ) -> Result<Self> {
         let (api_key, token_secret) = (random_secret(), random_secret());
         let secrets = Secrets::default();
         secrets.add(&api_key);
         secrets.add(&token_secret);
         let mut config = Config::base(&api_key, &token_secret);
-        change(&mut config);
         let directory = TempDir::with_prefix("switchboard-test-")?;
+        change(&mut config, directory.path())?;
         fs::write(directory.path().join("hub.toml"), config.text()?)?;
         let minter = Minter::new("hs", token_secret.as_bytes(), secrets.clone());
         Self::run(
             directory,
             &["serve", "--config", "hub.toml"],
+            descriptors_max,
             minter,
             secrets,
             api_key,
@@ -98,6 +115,7 @@ impl Hub {
                 "--admin-listen",
                 ANY_PORT,
             ],
+            None,
             minter,
             secrets,
             String::new(),
@@ -114,12 +132,22 @@ impl Hub {
     async fn run(
         directory: TempDir,
         arguments: &[&str],
+        descriptors_max: Option<u32>,
         minter: Minter,
         secrets: Secrets,
         api_key: String,
     ) -> Result<Self> {
         let log = File::create(directory.path().join("log"))?;
-        let mut command = Command::new(tools::hub_binary()?);
+        let mut command = match descriptors_max {
+            None => Command::new(tools::hub_binary()?),
+            Some(max) => {
+                let mut shell = Command::new("sh");
+                // Both the soft and the hard limit: the hub raises the one to the other.
+                let script = format!("ulimit -n {max} && exec \"$0\" \"$@\"");
+                shell.args(["-c", &script]).arg(tools::hub_binary()?);
+                shell
+            }
+        };
         command
             .args(arguments)
             .args(["--ready-file", "ready.json"])
@@ -131,6 +159,8 @@ impl Hub {
             .stderr(log);
         let child = command.spawn();
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        // No feature of reqwest chooses one; a second choice is the same.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().http1_only().build()?;
         let child = child.context("the hub cannot be started")?;
         let mut hub = Self {
@@ -295,6 +325,25 @@ impl Hub {
     /// The process is gone.
     pub fn descriptors(&self) -> Result<usize> {
         Ok(fs::read_dir(format!("/proc/{}/fd", self.pid()))?.count())
+    }
+
+    /// The processor time that the process has used.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub fn processor_time(&self) -> Result<Duration> {
+        /// Linux counts it in hundredths of a second, whatever the kernel's own clock (`USER_HZ`).
+        const TICK: Duration = Duration::from_millis(10);
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
+        // The name, in parentheses, may have spaces of its own.
+        let (_, fields) = stat.rsplit_once(") ").context("no name in stat")?;
+        let ticks = fields
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .map(str::parse::<u32>)
+            .sum::<Result<u32, std::num::ParseIntError>>()?;
+        Ok(TICK * ticks)
     }
 
     /// The process's anonymous memory in RAM, in KiB.

@@ -2,8 +2,9 @@
 //!
 //! Purpose: [`hub`] runs one program a test, on ports of its own, with a configuration of its own; [`client`] is a client
 //! over any of the three transports, all of them giving the same frames; [`services`] speaks gRPC; [`tokens`] mints good and
-//! hostile tokens; [`raw`] speaks WebSocket byte by byte; [`metrics`] reads what the hub counts; [`tools`] finds the
-//! programs that interoperability is tested with, [`script`] drives them.
+//! hostile tokens; [`raw`] speaks WebSocket byte by byte; [`tls`] makes certificates and puts TLS around the others;
+//! [`metrics`] reads what the hub counts; [`tools`] finds the programs that interoperability is tested with, [`script`] drives
+//! them.
 //!
 //! Deliberately absent: anything of the hub's own crates but the generated messages of `/proto`. What is tested here is
 //! what others see, so the protocol is spoken from its description and not from the hub's code.
@@ -21,6 +22,7 @@ pub mod raw;
 pub mod script;
 pub mod secrets;
 pub mod services;
+pub mod tls;
 pub mod tokens;
 pub mod tools;
 pub mod waiting;

@@ -40,10 +40,15 @@ impl Services {
     /// # Errors
     /// The hub cannot be reached, or the key is no header value.
     pub async fn connect(address: SocketAddr, key: &str) -> Result<Self> {
-        let channel = Endpoint::from_shared(format!("http://{address}"))?
-            .connect()
-            .await
-            .context("gRPC")?;
+        Self::connect_to(Endpoint::from_shared(format!("http://{address}"))?, key).await
+    }
+
+    /// The same with an endpoint of the test's own, such as one that speaks TLS.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn connect_to(endpoint: Endpoint, key: &str) -> Result<Self> {
+        let channel = endpoint.connect().await.context("gRPC")?;
         let key = if key.is_empty() {
             None
         } else {

@@ -13,9 +13,6 @@ use crate::service::{Service, Updates, Watch};
 use crate::status::{refused, status};
 use crate::{decode, encode, page};
 
-/// Channels of one page, at most and by default.
-const PAGE_CHANNELS_MAX: usize = 1000;
-
 /// Node pages that are searched for one page of a caller who may see only some channels. A page may then be short,
 /// or empty, and still name a next one.
 const SEARCHED_PAGES_MAX: usize = 8;
@@ -74,12 +71,11 @@ impl ChannelService for Service {
             );
             return Err(refused(ErrorCode::PositionUnavailable, message));
         }
+        let publications = history.publications.iter();
+        let mut publications: Vec<_> = publications.map(|p| encode::publication(p)).collect();
+        page::fit(&mut publications);
         Ok(Response::new(v1::ReadHistoryResponse {
-            publications: history
-                .publications
-                .iter()
-                .map(|p| encode::publication(p))
-                .collect(),
+            publications,
             position: Some(encode::position(history.top)),
         }))
     }
@@ -110,9 +106,10 @@ impl ChannelService for Service {
             Some(name) => Some(decode::channel(&name).map_err(status)?),
             None => None,
         };
+        let max = self.node.limits().channels_page_max;
         let limit = match asked.page_size {
-            0 => PAGE_CHANNELS_MAX,
-            size => PAGE_CHANNELS_MAX.min(size as usize),
+            0 => max,
+            size => max.min(size as usize),
         };
         let (channels, next) = self
             .visible_channels(&caller, pattern, after, limit)
@@ -149,11 +146,12 @@ impl Service {
             (None, [own]) => Some(own.clone()),
             (pattern, _) => pattern,
         };
+        let searched = self.node.limits().channels_page_max;
         let mut found = Vec::new();
         for _ in 0..SEARCHED_PAGES_MAX {
             let listing = self
                 .node
-                .list_channels(search.clone(), after.clone(), PAGE_CHANNELS_MAX)
+                .list_channels(search.clone(), after.clone(), searched)
                 .await?;
             for summary in listing.channels {
                 if found.len() == limit {

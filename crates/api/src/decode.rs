@@ -2,27 +2,16 @@
 //! it can be done the node's.
 
 use bytes::Bytes;
+use switchboard_core::identity::USER_ID_BYTES_MAX;
 use switchboard_core::{
-    ChannelName, ChannelPattern, ClientError, Close, CloseCode, Epoch, ErrorCode, Payload,
+    ChannelName, ChannelPattern, ClientError, Close, CloseCode, Epoch, ErrorCode, Limits, Payload,
     Position, SessionId, Start, UserId,
 };
 use switchboard_node::{Publish, Target, check_json};
 use switchboard_proto::api::v1;
 
-/// The longest idempotency key, in bytes, the same as for clients: the engine remembers each for the namespace's window.
-const PUBLICATION_ID_BYTES_MAX: usize = 255;
-
-/// Tags of one publication: each subscriber is sent them.
-const TAGS_MAX: usize = 32;
-
-/// Bytes of all the names and values of one publication's tags.
-const TAGS_BYTES_MAX: usize = 4096;
-
 /// The longest reason told to a client, in bytes: the room that a WebSocket close leaves (RFC 6455, section 5.5).
 const REASON_BYTES_MAX: usize = 123;
-
-/// The longest user id, in bytes; tokens have the same bound.
-const USER_BYTES_MAX: usize = 255;
 
 pub(crate) fn bad_request(message: impl Into<std::borrow::Cow<'static, str>>) -> ClientError {
     ClientError::new(ErrorCode::BadRequest, message)
@@ -56,8 +45,8 @@ pub(crate) fn session(text: &str) -> Result<SessionId, ClientError> {
 pub(crate) fn user(text: &str) -> Result<UserId, ClientError> {
     match text.len() {
         0 => Err(bad_request("`user` is missing")),
-        length if length > USER_BYTES_MAX => Err(bad_request(format!(
-            "`user` is longer than {USER_BYTES_MAX} bytes"
+        length if length > USER_ID_BYTES_MAX => Err(bad_request(format!(
+            "`user` is longer than {USER_ID_BYTES_MAX} bytes"
         ))),
         _ => Ok(UserId::from(text)),
     }
@@ -80,31 +69,17 @@ pub(crate) fn start(start: Option<v1::subscribe_request::Start>) -> Result<Start
 }
 
 /// A publication into `channel`, which is the item's own and has been parsed.
-pub(crate) fn publish(item: v1::PublishItem, channel: ChannelName) -> Result<Publish, ClientError> {
+pub(crate) fn publish(
+    item: v1::PublishItem,
+    channel: ChannelName,
+    limits: &Limits,
+) -> Result<Publish, ClientError> {
+    check_bounds(&item, limits)?;
     let payload = match item.payload {
         Some(v1::publish_item::Payload::Json(bytes)) => json(&bytes)?,
-        Some(v1::publish_item::Payload::Binary(bytes)) => Payload::Binary(bytes),
+        Some(v1::publish_item::Payload::Binary(bytes)) => binary(&bytes),
         None => return Err(no_payload()),
     };
-    if item.id.len() > PUBLICATION_ID_BYTES_MAX {
-        return Err(bad_request(format!(
-            "`id` is longer than {PUBLICATION_ID_BYTES_MAX} bytes"
-        )));
-    }
-    if item.tags.len() > TAGS_MAX {
-        return Err(bad_request(format!("more than {TAGS_MAX} `tags`")));
-    }
-    if item
-        .tags
-        .iter()
-        .map(|(name, value)| name.len() + value.len())
-        .sum::<usize>()
-        > TAGS_BYTES_MAX
-    {
-        return Err(bad_request(format!(
-            "`tags` have more than {TAGS_BYTES_MAX} bytes"
-        )));
-    }
     let exclude = match item.exclude_session.as_str() {
         "" => None,
         text => Some(
@@ -127,10 +102,27 @@ pub(crate) fn publish(item: v1::PublishItem, channel: ChannelName) -> Result<Pub
     })
 }
 
+fn check_bounds(item: &v1::PublishItem, limits: &Limits) -> Result<(), ClientError> {
+    let (id_max, tags_max) = (limits.publication_id_bytes_max, limits.tags_max);
+    if item.id.len() > id_max {
+        return Err(bad_request(format!("`id` is longer than {id_max} bytes")));
+    }
+    if item.tags.len() > tags_max {
+        return Err(bad_request(format!("more than {tags_max} `tags`")));
+    }
+    let tags = item.tags.iter();
+    let bytes: usize = tags.map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > limits.tags_bytes_max {
+        let max = limits.tags_bytes_max;
+        return Err(bad_request(format!("`tags` have more than {max} bytes")));
+    }
+    Ok(())
+}
+
 pub(crate) fn message(payload: Option<v1::send_request::Payload>) -> Result<Payload, ClientError> {
     match payload {
         Some(v1::send_request::Payload::Json(bytes)) => json(&bytes),
-        Some(v1::send_request::Payload::Binary(bytes)) => Ok(Payload::Binary(bytes)),
+        Some(v1::send_request::Payload::Binary(bytes)) => Ok(binary(&bytes)),
         None => Err(no_payload()),
     }
 }
@@ -164,10 +156,16 @@ pub(crate) fn reason(text: &str) -> Result<&str, ClientError> {
     Ok(text)
 }
 
+// Both copy. What was decoded is a slice of the message, or of the buffer that several came in: history would keep all of that
+// for as long as it keeps ten bytes of it, and count the ten.
+
 fn json(bytes: &Bytes) -> Result<Payload, ClientError> {
-    check_json(bytes)
-        .map(Payload::Json)
-        .map_err(|error| bad_request(format!("`json`: {error}")))
+    let checked = check_json(bytes).map_err(|error| bad_request(format!("`json`: {error}")))?;
+    Ok(Payload::Json(Bytes::copy_from_slice(&checked)))
+}
+
+fn binary(bytes: &Bytes) -> Payload {
+    Payload::Binary(Bytes::copy_from_slice(bytes))
 }
 
 fn no_payload() -> ClientError {
@@ -188,7 +186,8 @@ mod tests {
     }
 
     fn decode(item: v1::PublishItem) -> Result<Publish, ClientError> {
-        publish(item, ChannelName::parse("chat:1").unwrap())
+        let channel = ChannelName::parse("chat:1").unwrap();
+        publish(item, channel, &Limits::default())
     }
 
     #[test]
@@ -202,6 +201,29 @@ mod tests {
             (publish.id, publish.exclude, publish.expected_position),
             (None, None, None)
         );
+    }
+
+    /// A batch of megabytes must not be kept for as long as one of its items is.
+    #[test]
+    fn a_payload_does_not_hold_on_to_the_message_it_came_in() {
+        let message = Bytes::from(vec![b'1'; 1024]);
+        let part = || message.slice(512..520);
+        let item = |payload| v1::PublishItem {
+            payload: Some(payload),
+            ..v1::PublishItem::default()
+        };
+        let payloads = [
+            decode(item(v1::publish_item::Payload::Json(part()))).map(|publish| publish.payload),
+            decode(item(v1::publish_item::Payload::Binary(part()))).map(|publish| publish.payload),
+            super::message(Some(v1::send_request::Payload::Json(part()))),
+            super::message(Some(v1::send_request::Payload::Binary(part()))),
+        ];
+        for payload in payloads {
+            let payload = payload.unwrap();
+            assert_eq!(payload.bytes(), &part());
+            let held = message.as_ptr_range();
+            assert!(!held.contains(&payload.bytes().as_ptr()), "{payload:?}");
+        }
     }
 
     #[test]

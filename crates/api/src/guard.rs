@@ -33,19 +33,22 @@ pub(crate) struct GuardLayer(Arc<Gate>);
 struct Gate {
     keys: ApiKeys,
     calls: Arc<Semaphore>,
+    /// Places of calls that need no key, so that strangers can neither fill the hub nor take a service's place.
+    open_calls: Arc<Semaphore>,
     call_timeout: Duration,
     /// Ends what has neither a key nor an end.
     stopping: CancellationToken,
 }
 
 impl GuardLayer {
-    /// Lets `calls_max` calls in at a time; a call whose caller names no deadline has `call_timeout` until its response
+    /// Lets `calls_max` calls in at a time, and as many that need no key; a call whose caller names no deadline has `call_timeout` until its response
     /// begins. `stopping` ends the streams that need no key.
     pub(crate) fn new(keys: ApiKeys, bounds: &ApiBounds, stopping: CancellationToken) -> Self {
-        let calls = Arc::new(Semaphore::new(bounds.calls_max));
+        let places = || Arc::new(Semaphore::new(bounds.calls_max));
         Self(Arc::new(Gate {
             keys,
-            calls,
+            calls: places(),
+            open_calls: places(),
             call_timeout: bounds.call_timeout,
             stopping,
         }))
@@ -84,15 +87,26 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let mut record = Record::start(&request);
         if is_open(request.uri().path()) {
-            let responding = self.inner.call(request);
+            let place = match place(&self.gate.open_calls) {
+                Ok(place) => place,
+                Err(error) => {
+                    return Box::pin(std::future::ready(Ok(record.refuse(&status(error)))));
+                }
+            };
+            let responding = tokio::time::timeout(self.gate.call_timeout, self.inner.call(request));
             let stopping = self.gate.stopping.clone();
             return Box::pin(async move {
-                let response = responding.await?;
-                Ok(response.map(|body| Body::new(UntilStopped::new(body, stopping))))
+                let Ok(response) = responding.await else {
+                    return Ok(record.refuse(&timeout()));
+                };
+                let mut response = response?;
+                record.code = explain(response.headers_mut()).or(Some(Code::Ok));
+                drop(record); // A watch lasts: what counts is that it was let in.
+                Ok(response.map(|body| Body::new(UntilStopped::new(body, stopping, place))))
             });
         }
-        let mut record = Record::start(&request);
         let permit = match self.gate.admit(&mut request, &mut record) {
             Ok(permit) => permit,
             Err(error) => return Box::pin(std::future::ready(Ok(record.refuse(&status(error))))),
@@ -141,11 +155,15 @@ impl Gate {
         let caller = access::authenticate(&self.keys, request.headers())?;
         record.caller = Some(Arc::clone(&caller));
         access::remember(request.extensions_mut(), caller);
-        Arc::clone(&self.calls).try_acquire_owned().map_err(|_| {
-            ClientError::new(ErrorCode::Unavailable, "too many calls at a time")
-                .retry_after(Duration::from_secs(1))
-        })
+        place(&self.calls)
     }
+}
+
+fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ClientError> {
+    Arc::clone(places).try_acquire_owned().map_err(|_| {
+        ClientError::new(ErrorCode::Unavailable, "too many calls at a time")
+            .retry_after(Duration::from_secs(1))
+    })
 }
 
 fn timeout() -> Status {

@@ -10,23 +10,30 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
 use tokio_stream::Stream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::{Connected, TcpConnectInfo};
+
+use crate::config::ApiBounds;
 
 /// How long to wait after an accept that failed: most often descriptors have run out, and trying at once would only burn
 /// a core.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-/// Connections of `listener`, at most `connections_max` at a time; more wait in the kernel's queue. `broken_off` ends
+/// What every HTTP/2 connection begins with, in bytes (RFC 9113, section 3.4). With TLS the hello is longer than this, and
+/// the handshake behind it has a timeout of its own.
+const PREFACE_BYTES: usize = 24;
+
+/// Connections of `listener`, as many at a time as the bounds allow; more wait in the kernel's queue. `broken_off` ends
 /// them all at once.
 pub(crate) fn incoming(
     listener: TcpListener,
-    connections_max: usize,
-    user_timeout: Duration,
+    bounds: &ApiBounds,
     broken_off: CancellationToken,
-) -> impl Stream<Item = io::Result<Connection>> {
-    let places = Arc::new(Semaphore::new(connections_max));
+) -> impl Stream<Item = io::Result<Connection>> + use<> {
+    let places = Arc::new(Semaphore::new(bounds.connections_max));
+    let (handshake_timeout, user_timeout) = (bounds.handshake_timeout, bounds.tcp_user_timeout);
     async_stream::stream! {
         loop {
             let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
@@ -37,7 +44,11 @@ pub(crate) fn incoming(
                         tracing::debug!(%error, "could not set the options of an api connection");
                     }
                     let broken_off = Box::pin(broken_off.clone().cancelled_owned());
-                    yield Ok(Connection { socket, broken_off, _place: place });
+                    let opening = Some(Opening {
+                        bytes_left: PREFACE_BYTES,
+                        deadline: Box::pin(tokio::time::sleep(handshake_timeout)),
+                    });
+                    yield Ok(Connection { socket, opening, broken_off, _place: place });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "could not accept an api connection");
@@ -60,8 +71,15 @@ fn prepare(socket: &TcpStream, user_timeout: Duration) -> io::Result<()> {
 /// An accepted connection.
 pub(crate) struct Connection {
     socket: TcpStream,
+    /// Until it has said that it speaks HTTP/2: a connection that says nothing must not hold its place.
+    opening: Option<Opening>,
     broken_off: Pin<Box<WaitForCancellationFutureOwned>>,
     _place: OwnedSemaphorePermit,
+}
+
+struct Opening {
+    bytes_left: usize,
+    deadline: Pin<Box<Sleep>>,
 }
 
 impl Connected for Connection {
@@ -78,7 +96,17 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(cx, buf);
+        if let Some(opening) = &mut self.opening {
+            let bytes = buf.filled().len() - before;
+            opening.bytes_left = opening.bytes_left.saturating_sub(bytes);
+            if opening.bytes_left == 0 {
+                self.opening = None;
+            } else if read.is_pending() && opening.deadline.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
         // A server reads always, so it is enough to look here, and only when there is nothing to do anyway.
         if read.is_pending() && self.broken_off.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use http::HeaderMap;
 use http_body::Frame;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 use tonic::body::Body;
@@ -21,17 +22,23 @@ pub(crate) fn is_open(path: &str) -> bool {
     OPEN_PREFIXES.iter().any(|prefix| path.starts_with(prefix))
 }
 
-/// A response's body that ends with the server.
+/// A response's body that ends with the server, and holds the call's place until then.
 pub(crate) struct UntilStopped {
     body: Option<Body>,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
+    _place: OwnedSemaphorePermit,
 }
 
 impl UntilStopped {
-    pub(crate) fn new(body: Body, stopping: CancellationToken) -> Self {
+    pub(crate) fn new(
+        body: Body,
+        stopping: CancellationToken,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
         Self {
             body: Some(body),
             stopping: Box::pin(stopping.cancelled_owned()),
+            _place: place,
         }
     }
 }

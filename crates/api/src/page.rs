@@ -12,6 +12,25 @@ use crate::decode::bad_request;
 /// The longest token that is looked at, in bytes.
 const PAGE_TOKEN_BYTES_MAX: usize = 4096;
 
+/// What the items of one response may weigh: gRPC clients take messages of 4 MiB unless they are told otherwise, and a response
+/// that is larger than that reaches nobody.
+pub(crate) const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024 - 64 * 1024;
+
+/// Cuts a page to what one response may carry, one item at least. Tells whether something was cut.
+pub(crate) fn fit<T: prost::Message>(items: &mut Vec<T>) -> bool {
+    let mut bytes = 0;
+    let fits = items.iter().take_while(|item| {
+        let own = item.encoded_len();
+        // The field's number is before its length.
+        bytes += 1 + prost::length_delimiter_len(own) + own;
+        bytes <= PAGE_BYTES_MAX
+    });
+    let fits = fits.count().max(1);
+    let cut = fits < items.len();
+    items.truncate(fits);
+    cut
+}
+
 /// Makes the token of the page after `place`, in the listing that `query` describes.
 pub(crate) fn token(query: &[&str], place: &str) -> String {
     let mut bytes = fingerprint(query).to_be_bytes().to_vec();
@@ -55,7 +74,34 @@ fn fingerprint(query: &[&str]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+    use switchboard_proto::api::v1;
+
     use super::*;
+
+    #[test]
+    fn a_page_is_cut_to_what_a_response_may_carry() {
+        let channel = |bytes| v1::Channel {
+            name: "x".repeat(bytes),
+            ..v1::Channel::default()
+        };
+        let mut channels = vec![channel(1024); 5000];
+        assert!(fit(&mut channels));
+        let answer = v1::ListChannelsResponse {
+            channels: channels.clone(),
+            ..v1::ListChannelsResponse::default()
+        };
+        assert!(answer.encoded_len() <= PAGE_BYTES_MAX);
+        assert!(
+            answer.encoded_len() > PAGE_BYTES_MAX - 2048,
+            "cut too short"
+        );
+        assert!(!fit(&mut channels), "what fits is left as it is");
+        let mut large = vec![channel(PAGE_BYTES_MAX), channel(1)];
+        assert!(fit(&mut large));
+        assert_eq!(large.len(), 1, "or nobody would ever get beyond it");
+        assert!(!fit::<v1::Channel>(&mut Vec::new()));
+    }
 
     #[test]
     fn a_token_is_good_for_its_own_listing_only() {

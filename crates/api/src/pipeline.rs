@@ -22,12 +22,6 @@ use tonic::Status;
 use crate::status::draining;
 use crate::{decode, encode};
 
-/// Items that may be under way at once: enough to hide a round trip of a millisecond at a million items a second.
-const WINDOW_ITEMS_MAX: usize = 1024;
-
-/// Payload bytes that may be under way at once; an item larger than what is left is taken all the same.
-const WINDOW_BYTES_MAX: usize = 4 * 1024 * 1024;
-
 /// How many items are taken between two looks at whether the node drains. A look takes a lock.
 const DRAIN_CHECK_ITEMS: u64 = 64;
 
@@ -94,8 +88,9 @@ impl<S: Stream<Item = Result<Numbered, Status>> + Unpin> Pipeline<S> {
     }
 
     fn has_room(&self) -> bool {
-        self.window.len() < WINDOW_ITEMS_MAX
-            && (self.window_bytes < WINDOW_BYTES_MAX || self.window.is_empty())
+        let limits = self.node.limits();
+        self.window.len() < limits.publish_window_items_max
+            && (self.window_bytes < limits.publish_window_bytes_max || self.window.is_empty())
     }
 
     /// Takes the next item; pending when there is none yet.
@@ -206,7 +201,7 @@ impl<S: Stream<Item = Result<Numbered, Status>> + Unpin> Pipeline<S> {
                 self.last.insert(channel).clone()
             }
         };
-        decode::publish(item, channel)
+        decode::publish(item, channel, self.node.limits())
     }
 
     /// The first of the window, when its fate is known.

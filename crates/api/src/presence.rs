@@ -1,9 +1,11 @@
 //! PresenceService: who is there.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use switchboard_auth::Scope;
-use switchboard_core::{ClientError, ErrorCode, PresenceChange};
+use switchboard_core::identity::USER_ID_BYTES_MAX;
+use switchboard_core::{ClientError, ErrorCode, Member, PresenceChange};
 use switchboard_node::{PresenceUpdate, PresenceWatch};
 use switchboard_proto::api::v1;
 use switchboard_proto::api::v1::presence_service_server::PresenceService;
@@ -14,9 +16,6 @@ use crate::access::{caller, caller_for, sees};
 use crate::service::{Service, Updates, Watch};
 use crate::status::{refused, status};
 use crate::{decode, encode, page};
-
-/// Channels that one CountMembers may name: an engine counts them all in one go.
-const COUNT_CHANNELS_MAX: usize = 1000;
 
 #[tonic::async_trait]
 impl PresenceService for Service {
@@ -34,7 +33,11 @@ impl PresenceService for Service {
         let after = page::place(&query, &asked.page_token)
             .map_err(status)?
             .map(String::into_boxed_str);
-        let limit = (asked.page_size > 0).then_some(asked.page_size);
+        let limit = match asked.page_size {
+            0 => u32::MAX,
+            size => size,
+        };
+        let limit = Some(limit.min(self.members_that_fit()));
         let found = self
             .node
             .list_members(&channel, after, limit)
@@ -61,11 +64,9 @@ impl PresenceService for Service {
     ) -> Result<Response<v1::CountMembersResponse>, Status> {
         let caller = caller(&request, Scope::Read)?;
         let names = request.into_inner().channels;
-        if names.len() > COUNT_CHANNELS_MAX {
-            let message = format!(
-                "{} channels to count: at most {COUNT_CHANNELS_MAX}",
-                names.len()
-            );
+        let max = self.node.limits().count_channels_max;
+        if names.len() > max {
+            let message = format!("{} channels to count: at most {max}", names.len());
             return Err(refused(ErrorCode::BadRequest, message));
         }
         let mut channels = Vec::with_capacity(names.len());
@@ -104,7 +105,12 @@ impl PresenceService for Service {
             .watch_presence(channel, resume)
             .await
             .map_err(status)?;
-        Ok(Response::new(self.follow(watch, update)))
+        let pages = Pages {
+            watch,
+            members_max: self.members_that_fit() as usize,
+            rest: VecDeque::new(),
+        };
+        Ok(Response::new(self.follow(pages, update)))
     }
 
     async fn lookup_user(
@@ -125,11 +131,61 @@ impl PresenceService for Service {
     }
 }
 
-impl Watch for PresenceWatch {
+impl Service {
+    /// How many members a response may carry, each as large as it can be: the engine alone knows where a page may end, so it
+    /// cannot be cut afterwards.
+    fn members_that_fit(&self) -> u32 {
+        /// Session id, time, and what stands around the fields.
+        const REST_BYTES: usize = 96;
+        let largest = self.node.limits().info_bytes_max + USER_ID_BYTES_MAX + REST_BYTES;
+        u32::try_from(page::PAGE_BYTES_MAX / largest).map_or(u32::MAX, |fit| fit.max(1))
+    }
+}
+
+/// A watch whose snapshots come in pages that fit a response.
+struct Pages {
+    watch: PresenceWatch,
+    members_max: usize,
+    /// Pages of a snapshot that are still to be told.
+    rest: VecDeque<PresenceUpdate>,
+}
+
+impl Watch for Pages {
     type Update = PresenceUpdate;
 
     async fn next(&mut self) -> Result<PresenceUpdate, ClientError> {
-        self.next().await
+        if let Some(update) = self.rest.pop_front() {
+            return Ok(update);
+        }
+        let update = self.watch.next().await?;
+        self.rest.extend(pages(update, self.members_max));
+        Ok(self
+            .rest
+            .pop_front()
+            .expect("an update has a page at least"))
+    }
+}
+
+/// The update, cut in several where it is a snapshot of more members than that.
+fn pages(update: PresenceUpdate, members_max: usize) -> Vec<PresenceUpdate> {
+    match update {
+        PresenceUpdate::Snapshot {
+            members,
+            complete,
+            epoch,
+            sequence,
+        } if members.len() > members_max => {
+            let chunks = members.chunks(members_max);
+            let last = chunks.len() - 1;
+            let page = |(index, members): (usize, &[Arc<Member>])| PresenceUpdate::Snapshot {
+                members: members.to_vec(),
+                complete: complete && index == last,
+                epoch,
+                sequence,
+            };
+            chunks.enumerate().map(page).collect()
+        }
+        update => vec![update],
     }
 }
 

@@ -31,7 +31,7 @@ impl PublishService for Service {
         let channel = decode::channel(&item.channel).map_err(status)?;
         caller_for(&request, Scope::Publish, &channel)?;
         let item = request.into_inner().item.unwrap_or_default();
-        let publish = decode::publish(item, channel).map_err(status)?;
+        let publish = decode::publish(item, channel, self.node.limits()).map_err(status)?;
         let published = self.node.publish(publish).await.map_err(status)?;
         let position = Some(encode::position(published.position));
         Ok(Response::new(v1::PublishResponse {

@@ -29,9 +29,6 @@ const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 /// HTTP/2 flow control, a connection.
 const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 
-/// Bytes of a call's headers: a key, a deadline, what tracing adds.
-const HEADERS_BYTES_MAX: u32 = 16 * 1024;
-
 /// The control API of a node.
 pub struct Api {
     node: Node,
@@ -153,7 +150,7 @@ impl Api {
         let mut server = Server::builder()
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .http2_max_header_list_size(HEADERS_BYTES_MAX)
+            .http2_max_header_list_size(u32::try_from(bounds.header_bytes_max).unwrap_or(u32::MAX))
             .max_concurrent_streams(bounds.calls_per_connection_max)
             .http2_keepalive_interval(Some(bounds.ping_interval))
             .http2_keepalive_timeout(Some(bounds.ping_timeout));
@@ -164,12 +161,7 @@ impl Api {
         }
         health.register().await;
         let broken_off = CancellationToken::new();
-        let connections = incoming(
-            listener,
-            bounds.connections_max,
-            bounds.tcp_user_timeout,
-            broken_off.clone(),
-        );
+        let connections = incoming(listener, &bounds, broken_off.clone());
         let ending = {
             let (shutdown, health) = (shutdown.clone(), health.clone());
             async move {

@@ -12,9 +12,6 @@ use crate::service::Service;
 use crate::status::status;
 use crate::{decode, encode, page};
 
-/// Sessions of one page, at most and by default.
-const PAGE_SESSIONS_MAX: usize = 1000;
-
 #[tonic::async_trait]
 impl SessionService for Service {
     async fn list_sessions(
@@ -28,9 +25,10 @@ impl SessionService for Service {
             Some(place) => Some(decode::session(&place).map_err(status)?),
             None => None,
         };
+        let max = self.node.limits().sessions_page_max;
         let limit = match asked.page_size {
-            0 => PAGE_SESSIONS_MAX,
-            size => PAGE_SESSIONS_MAX.min(size as usize),
+            0 => max,
+            size => max.min(size as usize),
         };
         let listing = if asked.user.is_empty() {
             self.node.list_sessions(after, limit).await
@@ -38,14 +36,16 @@ impl SessionService for Service {
             let user = decode::user(&asked.user).map_err(status)?;
             cut(self.node.lookup_user(&user).await, after, limit)
         };
+        let shown = listing.sessions.iter().map(|s| shown(s, &caller));
+        let mut sessions: Vec<v1::Session> = shown.collect();
+        let next = if page::fit(&mut sessions) {
+            Some(listing.sessions[sessions.len() - 1].session)
+        } else {
+            listing.next
+        };
         Ok(Response::new(v1::ListSessionsResponse {
-            sessions: listing
-                .sessions
-                .iter()
-                .map(|session| shown(session, &caller))
-                .collect(),
-            next_page_token: listing
-                .next
+            sessions,
+            next_page_token: next
                 .map(|next| page::token(&query, &next.to_string()))
                 .unwrap_or_default(),
         }))

@@ -9,14 +9,12 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use switchboard_core::identity::USER_ID_BYTES_MAX;
 use switchboard_core::{ErrorCode, Grants, Identity, TokenError, UserId};
 
 use crate::cache::Verified;
 use crate::grant_claim;
 use crate::token::refuse;
-
-/// The longest `sub` and `jti`, in bytes. They become keys in shared state, and `sub` travels with every publication.
-pub(crate) const ID_BYTES_MAX: usize = 255;
 
 /// The end of the year 9999 in seconds: what lies beyond was most likely written in milliseconds, and would never expire.
 const NUMERIC_DATE_MAX: u64 = 253_402_300_799;
@@ -28,6 +26,7 @@ pub(crate) struct Rules {
     pub(crate) issuers: Vec<String>,
     pub(crate) require_exp: bool,
     pub(crate) leeway_ms: u64,
+    pub(crate) info_bytes_max: usize,
 }
 
 /// Every claim as it stands in the token: types are checked one by one, so that the error names the claim. What serde
@@ -70,7 +69,7 @@ impl Rules {
         let not_before_ms = read_date("nbf", claims.nbf)?;
         let (grants, info): (Grants, Option<Bytes>) = claims
             .switchboard
-            .map(grant_claim::read)
+            .map(|claim| grant_claim::read(claim, self.info_bytes_max))
             .transpose()?
             .unwrap_or_default();
 
@@ -147,7 +146,8 @@ impl Rules {
 
 /// Tells what is wrong with a text as a `sub` or `jti`, if anything is.
 pub(crate) fn check_id(id: &str) -> Result<(), &'static str> {
-    if id.is_empty() || id.len() > ID_BYTES_MAX {
+    // They become keys in shared state, and `sub` travels with every publication.
+    if id.is_empty() || id.len() > USER_ID_BYTES_MAX {
         return Err("must have 1 to 255 bytes");
     }
     if id.chars().any(char::is_control) {

@@ -16,16 +16,16 @@ use switchboard_core::{ChannelName, ChannelPattern, Grants, TokenError};
 
 use crate::token::refuse;
 
-/// The most bytes of `info`, compact: it is sent with every join, to every member.
-pub(crate) const INFO_BYTES_MAX: usize = 4096;
-
 /// The deepest nesting of `info`: readers of the frames it ends up in have limits of about 128, some less.
 const INFO_DEPTH_MAX: usize = 32;
 
 const KEYS: &str = "subscribe, publish, presence, history, channels, info";
 
-/// Reads the claim.
-pub(crate) fn read(json: &RawValue) -> Result<(Grants, Option<Bytes>), TokenError> {
+/// Reads the claim. `info` may have `info_bytes_max` bytes, compact.
+pub(crate) fn read(
+    json: &RawValue,
+    info_bytes_max: usize,
+) -> Result<(Grants, Option<Bytes>), TokenError> {
     let Entries(entries) = serde_json::from_str(json.get()).map_err(|_| {
         refuse("claim `switchboard` must be an object in which no key stands twice")
     })?;
@@ -38,7 +38,7 @@ pub(crate) fn read(json: &RawValue) -> Result<(Grants, Option<Bytes>), TokenErro
             "presence" => grants.presence = read_patterns(&key, value)?,
             "history" => grants.history = read_patterns(&key, value)?,
             "channels" => grants.channels = read_list(&key, value, "name", ChannelName::parse)?,
-            "info" => info = Some(compact_info(value.get()).map_err(refuse)?),
+            "info" => info = Some(compact_info(value.get(), info_bytes_max).map_err(refuse)?),
             _ => {
                 let key = shorten(&key);
                 return Err(refuse(format!(
@@ -52,7 +52,7 @@ pub(crate) fn read(json: &RawValue) -> Result<(Grants, Option<Bytes>), TokenErro
 
 /// Brings `info` to one line of JSON without needless spaces. Numbers and the order of keys stay as they are: it is the
 /// application's text, not ours.
-pub(crate) fn compact_info(json: &str) -> Result<Bytes, String> {
+pub(crate) fn compact_info(json: &str, bytes_max: usize) -> Result<Bytes, String> {
     let mut compact = Vec::with_capacity(json.len());
     let mut depth = 0_usize;
     let mut in_string = false;
@@ -75,8 +75,8 @@ pub(crate) fn compact_info(json: &str) -> Result<Bytes, String> {
         }
         compact.push(byte);
     }
-    if compact.len() > INFO_BYTES_MAX {
-        return Err(format!("`info` has more than {INFO_BYTES_MAX} bytes"));
+    if compact.len() > bytes_max {
+        return Err(format!("`info` has more than {bytes_max} bytes"));
     }
     Ok(compact.into())
 }
@@ -212,6 +212,12 @@ impl<'de> Deserialize<'de> for Entries<'de> {
 mod tests {
     use super::*;
 
+    const BYTES_MAX: usize = 200;
+
+    fn compact_info(json: &str) -> Result<Bytes, String> {
+        super::compact_info(json, BYTES_MAX)
+    }
+
     #[test]
     fn info_keeps_its_text_but_for_the_spaces_between() {
         let check = |json: &str, expected: &str| {
@@ -240,7 +246,7 @@ mod tests {
             compact_info(&format!("\"{}\"", "[".repeat(100))).is_ok(),
             "brackets in a text are no nesting"
         );
-        assert!(compact_info(&format!("\"{}\"", "x".repeat(INFO_BYTES_MAX - 2))).is_ok());
-        assert!(compact_info(&format!("\"{}\"", "x".repeat(INFO_BYTES_MAX - 1))).is_err());
+        assert!(compact_info(&format!("\"{}\"", "x".repeat(BYTES_MAX - 2))).is_ok());
+        assert!(compact_info(&format!("\"{}\"", "x".repeat(BYTES_MAX - 1))).is_err());
     }
 }

@@ -30,6 +30,8 @@ pub struct IssuerConfig {
     pub ttl_max: Duration,
     /// Bytes of a token, as the verifier has it. Default as in [`Limits`].
     pub token_bytes_max: usize,
+    /// Bytes of `info`, as the verifier has it. Default as in [`Limits`].
+    pub info_bytes_max: usize,
 }
 
 impl Default for IssuerConfig {
@@ -41,6 +43,7 @@ impl Default for IssuerConfig {
             ttl_default: Duration::from_mins(1),
             ttl_max: Duration::from_hours(24),
             token_bytes_max: Limits::default().token_bytes_max,
+            info_bytes_max: Limits::default().info_bytes_max,
         }
     }
 }
@@ -54,7 +57,7 @@ pub struct IssueRequest {
     pub ttl: Option<Duration>,
     /// What it grants.
     pub grants: Grants,
-    /// JSON that presence shows beside the user, at most 4 KiB.
+    /// JSON that presence shows beside the user, of at most [`IssuerConfig::info_bytes_max`] bytes.
     pub info: Option<String>,
     /// The audience (`aud`); without one the issuer's default.
     pub audience: Option<String>,
@@ -178,7 +181,8 @@ impl Issuer {
         let exp = now_ms
             .saturating_add(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX))
             .div_ceil(1000);
-        let info = request.info.as_deref().map(parse_info).transpose()?;
+        let parse = |json| parse_info(json, config.info_bytes_max);
+        let info = request.info.as_deref().map(parse).transpose()?;
         let token_id = random_id().ok_or(IssueError::Signing)?;
         let claims = Claims {
             iss: config.issuer.as_deref(),
@@ -227,10 +231,10 @@ fn sign(key: &Key, claims: &Claims<'_>) -> Option<String> {
     Some(token)
 }
 
-fn parse_info(json: &str) -> Result<Box<RawValue>, IssueError> {
+fn parse_info(json: &str, bytes_max: usize) -> Result<Box<RawValue>, IssueError> {
     let raw: Box<RawValue> = serde_json::from_str(json)
         .map_err(|_| IssueError::BadInfo("`info` must be JSON".to_owned()))?;
-    compact_info(raw.get()).map_err(IssueError::BadInfo)?;
+    compact_info(raw.get(), bytes_max).map_err(IssueError::BadInfo)?;
     Ok(raw)
 }
 

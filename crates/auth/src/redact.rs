@@ -6,14 +6,17 @@ const MARK: &str = "[redacted]";
 /// What comes before a secret, in lower case; the secret goes on to the next character that ends a value.
 ///
 /// `token=` also ends `access_token=`; `key=` is a session's key, which lets its bearer send that session's commands.
-const BEFORE: [&str; 7] = [
+const BEFORE: [&str; 10] = [
     "bearer ",
     "switchboard.token.",
     "token=",
     "token%3d",
     "key=",
+    "key%3d",
     "\"token\":\"",
+    "\"token\": \"",
     "\"key\":\"",
+    "\"key\": \"",
 ];
 
 /// What every JWT begins with: `{"` in base64.
@@ -122,6 +125,14 @@ mod tests {
         check(
             r#"{"refresh":{"token":"opaque"}}"#,
             r#"{"refresh":{"token":"[redacted]"}}"#,
+        );
+        check(
+            r#"{"open": {"key": "8f03aa12-0-1", "token": "opaque"}}"#,
+            r#"{"open": {"key": "[redacted]", "token": "[redacted]"}}"#,
+        );
+        check(
+            "/x?next=%2Fv1%2Fpoll%3Fkey%3D8f03aa12-0-1%26wait",
+            "/x?next=%2Fv1%2Fpoll%3Fkey%3D[redacted]",
         );
         check("two JWT and JWT.", "two [redacted] and [redacted]");
         check("nothing to hide: grüße 👋", "nothing to hide: grüße 👋");

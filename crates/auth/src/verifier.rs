@@ -34,6 +34,8 @@ pub struct VerifierConfig {
     pub leeway: Duration,
     /// Bytes of a token; larger ones are refused unread. Default as in [`Limits`].
     pub token_bytes_max: usize,
+    /// Bytes of a token's `info`. Default as in [`Limits`].
+    pub info_bytes_max: usize,
     /// Verified tokens that are remembered until they expire; 0 for none. Default 10,000, about 10 MB.
     pub cache_len_max: usize,
     /// Checks with public keys that run at once. Default: the number of processors.
@@ -50,6 +52,7 @@ impl VerifierConfig {
             require_exp: true,
             leeway: Duration::from_secs(5),
             token_bytes_max: Limits::default().token_bytes_max,
+            info_bytes_max: Limits::default().info_bytes_max,
             cache_len_max: 10_000,
             checks_max: std::thread::available_parallelism().map_or(1, usize::from),
         }
@@ -80,6 +83,7 @@ impl Verifier {
             issuers: config.issuers,
             require_exp: config.require_exp,
             leeway_ms: u64::try_from(config.leeway.as_millis()).unwrap_or(u64::MAX),
+            info_bytes_max: config.info_bytes_max,
         };
         let checker = Checker {
             keys: RwLock::new(Arc::new(config.keys)),

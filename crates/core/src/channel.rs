@@ -11,8 +11,8 @@ pub const CHANNEL_NAME_BYTES_MAX: usize = 255;
 /// A valid channel name, `namespace:rest`, for example `chat:42`.
 ///
 /// Visible ASCII but `"`, `\`, `*` and `,`, at most [`CHANNEL_NAME_BYTES_MAX`] bytes, no empty segment between colons.
-/// So a name needs no escaping in JSON, in an SSE field, in a query list or in a log line. A name without a colon is in the namespace of
-/// that whole name. Cloning is a reference count.
+/// So a name needs no escaping in JSON, in an SSE field, in a list with commas or in a log line (in a URL it may). A name
+/// without a colon is in the namespace of that whole name. Cloning is a reference count.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ChannelName(Arc<str>);
 

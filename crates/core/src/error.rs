@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(
     missing_docs,
-    reason = "the names are the documentation; PROTOCOL.md lists them with their meaning"
+    reason = "the names are the documentation; proto/PROTOCOL.md lists them with their meaning"
 )]
 pub enum ErrorCode {
     BadRequest,

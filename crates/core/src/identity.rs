@@ -9,8 +9,12 @@ use bytes::Bytes;
 
 use crate::{ErrorCode, Grants};
 
-/// A user: the token's `sub`.
+/// A user: the token's `sub`, of at most [`USER_ID_BYTES_MAX`] bytes.
 pub type UserId = Arc<str>;
+
+/// The longest user id, in bytes, on every node and in every token: it is a key in shared state, and travels with every
+/// publication.
+pub const USER_ID_BYTES_MAX: usize = 255;
 
 /// One run of one hub process; random at each start. Text: 8 hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

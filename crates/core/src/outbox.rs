@@ -1,9 +1,13 @@
 //! What a session is still owed: a queue bounded by bytes and age, with the slow-consumer policies.
 //!
 //! A socket has one only while it would block; a poll session keeps one until each frame is acknowledged. Whatever a policy
-//! drops is remembered as a gap of its channel, to be told before the channel's next message.
+//! drops is remembered as a gap of its channel, and the gap is told where it was: after what came before it, before what is left.
 
-use std::collections::VecDeque;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -27,11 +31,33 @@ pub struct Droppable {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overflow;
 
+/// A hole that a policy has made in a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The channel.
+    pub lane: Lane,
+    /// The position of the last thing lost.
+    pub position: Position,
+    /// The number of the last thing lost: the gap's frame takes its place.
+    sequence: u64,
+}
+
+/// What an entry is to the policies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A reply, or whatever else is owed in any case.
+    Owed,
+    Publication(Droppable),
+    /// The announcement of a gap. A wider gap of the channel takes it in.
+    Announced(Gap),
+}
+
 #[derive(Debug)]
 struct Entry {
     bytes: Bytes,
-    droppable: Option<Droppable>,
+    kind: Kind,
     queued_ms: u64,
+    /// Ascending from entry to entry; nothing else has it.
     sequence: u64,
 }
 
@@ -43,8 +69,8 @@ const FIRST_SEQUENCE_MAX: u64 = 1 << 53;
 #[derive(Debug, Default)]
 pub struct Outbox {
     entries: VecDeque<Entry>,
-    /// Channels that lost something, and the position of the last thing lost.
-    gaps: Vec<(Lane, Position)>,
+    /// Channels that lost something and have not been told.
+    gaps: Vec<Gap>,
     bytes: usize,
     /// How much of the first entry is on the socket already. Such an entry can no longer be dropped.
     head_written: usize,
@@ -84,7 +110,8 @@ impl Outbox {
         std::mem::take(&mut self.dropped)
     }
 
-    /// Appends bytes. Replies and other things that no policy may drop have no `droppable`.
+    /// Appends bytes: a whole frame, so that dropping it leaves whole frames. Replies and other things that no policy may
+    /// drop have no `droppable`.
     ///
     /// # Errors
     /// [`Overflow`] when they do not fit and nothing may be dropped.
@@ -99,7 +126,7 @@ impl Outbox {
         self.bytes += bytes.len();
         self.entries.push_back(Entry {
             bytes,
-            droppable,
+            kind: droppable.map_or(Kind::Owed, Kind::Publication),
             queued_ms: now_ms,
             sequence: self.sequence,
         });
@@ -110,11 +137,17 @@ impl Outbox {
         }
     }
 
-    /// Appends bytes of which `written` are on the socket already.
+    /// Appends a frame of which `written` bytes are on the socket already.
     ///
     /// # Panics
     /// When the outbox is not empty: only the first entry can be half written.
-    pub fn start(&mut self, now_ms: u64, bytes: Bytes, written: usize) {
+    pub fn start(
+        &mut self,
+        now_ms: u64,
+        bytes: Bytes,
+        written: usize,
+        droppable: Option<Droppable>,
+    ) {
         assert!(
             self.entries.is_empty(),
             "only the first entry can be half written"
@@ -124,69 +157,86 @@ impl Outbox {
         self.head_written = written;
         self.entries.push_back(Entry {
             bytes,
-            droppable: None,
+            kind: droppable.map_or(Kind::Owed, Kind::Publication),
             queued_ms: now_ms,
             sequence: self.sequence,
         });
     }
 
-    /// Applies the bound on age: what has waited longer than `age_max_ms` is dropped where the policy drops.
+    /// Applies the bound on age: what has waited longer than `age_max_ms` is dropped where the policy drops. A frame that
+    /// is half written stays, but is no reason to give a reader up whom the policy lets wait.
     ///
     /// # Errors
     /// [`Overflow`] when something else has waited that long.
     pub fn expire(&mut self, now_ms: u64, age_max_ms: u64) -> Result<(), Overflow> {
-        let old = |entry: &Entry| now_ms.saturating_sub(entry.queued_ms) > age_max_ms;
-        if !self.entries.front().is_some_and(old) {
-            return Ok(());
-        }
-        if self.head_written > 0
-            || self
-                .entries
-                .iter()
-                .take_while(|e| old(e))
-                .any(|e| !may_drop(e))
-        {
+        let old = |entry: &&Entry| now_ms.saturating_sub(entry.queued_ms) > age_max_ms;
+        let count = self.entries.iter().take_while(old).count();
+        if self.entries.iter().take(count).any(|e| !may_drop(e)) {
             return Err(Overflow);
         }
-        let count = self.entries.iter().take_while(|e| old(e)).count();
-        let mut at = 0;
-        for _ in 0..count {
-            if self.is_newest_kept(at) {
-                at += 1;
-            } else {
-                self.drop_entry(at);
-            }
+        if count == 0 {
+            return Ok(());
         }
+        let newest = self.newest_kept();
+        let newest = |entry: &Entry| {
+            kept_latest(entry).is_some_and(|d| newest.get(&d.lane) == Some(&entry.sequence))
+        };
+        self.drop_among(self.half_written()..count, |entry| !newest(entry));
         Ok(())
     }
 
-    /// Lets go of everything that is not half written, and of the gaps: the session ends.
+    /// Lets go of everything that is not half written, and of the gaps: the session ends. What publications are among it
+    /// count as dropped.
     pub fn forget(&mut self) {
-        self.entries.truncate(usize::from(self.head_written > 0));
+        let rest = self.entries.drain(self.half_written()..);
+        self.dropped += rest
+            .filter(|entry| matches!(entry.kind, Kind::Publication(_)))
+            .count() as u64;
         self.bytes = self.entries.iter().map(|entry| entry.bytes.len()).sum();
         self.gaps.clear();
     }
 
-    /// Tells which channels lost something, each with the position of the last thing lost. The caller announces them
-    /// with [`Outbox::announce`] before it takes anything more: all that is left of those channels came later.
-    pub fn take_gaps(&mut self) -> Vec<(Lane, Position)> {
+    /// Tells which channels lost something. The caller announces each with [`Outbox::announce`] before it takes anything
+    /// more: all that is left of those channels came later.
+    pub fn take_gaps(&mut self) -> Vec<Gap> {
         std::mem::take(&mut self.gaps)
     }
 
-    /// Puts a gap's frame before everything that is not half written.
-    pub fn announce(&mut self, now_ms: u64, bytes: Bytes) {
-        self.sequence += 1;
+    /// Puts a gap's frame where the gap is. It takes in what was announced of the channel before it, if that still waits.
+    pub fn announce(&mut self, now_ms: u64, bytes: Bytes, gap: Gap) {
+        let first = self.half_written();
+        let earlier =
+            |entry: &Entry| matches!(entry.kind, Kind::Announced(g) if g.lane == gap.lane);
+        if let Some(index) = self.entries.iter().skip(first).position(earlier) {
+            let entry = self.entries.remove(first + index);
+            self.bytes -= entry.map_or(0, |entry| entry.bytes.len());
+        }
         self.bytes += bytes.len();
-        let at = usize::from(self.head_written > 0);
-        self.entries.insert(
-            at,
-            Entry {
-                bytes,
-                droppable: None,
-                queued_ms: now_ms,
-                sequence: self.sequence,
-            },
-        );
+        let at = self
+            .entries
+            .partition_point(|entry| entry.sequence < gap.sequence);
+        let entry = Entry {
+            bytes,
+            kind: Kind::Announced(gap),
+            queued_ms: now_ms,
+            sequence: gap.sequence,
+        };
+        self.entries.insert(at.max(first), entry);
+    }
+
+    /// Lets go of a channel's name, which may come to mean another: what is queued of it is owed in any case from now on.
+    /// Its gaps have been announced.
+    pub fn release(&mut self, lane: Lane) {
+        for entry in &mut self.entries {
+            let own = match entry.kind {
+                Kind::Owed => false,
+                Kind::Publication(droppable) => droppable.lane == lane,
+                Kind::Announced(gap) => gap.lane == lane,
+            };
+            if own {
+                entry.kind = Kind::Owed;
+            }
+        }
     }
 
     /// What is owed, oldest first.
@@ -224,6 +274,8 @@ impl Outbox {
             }
             keep
         });
+        // What was dropped since the answer that is acknowledged now was in it.
+        self.gaps.retain(|gap| gap.sequence > sequence);
         if self.entries.is_empty() {
             // A burst's memory is not kept for ever.
             self.entries.shrink_to(16);
@@ -239,14 +291,17 @@ impl Outbox {
         } else {
             bytes_max
         };
-        let mut at = usize::from(self.head_written > 0);
         // The newest entry stays: a reader that wakes up is to see the present.
-        while self.bytes() > target && at + 1 < self.entries.len() {
-            match self.entries[at].droppable {
-                Some(d) if d.policy == SlowConsumer::DropOldest => self.drop_entry(at),
-                _ => at += 1,
+        let older = self.half_written()..self.entries.len().saturating_sub(1);
+        let mut excess = self.bytes().saturating_sub(target);
+        self.drop_among(older, |entry| {
+            let goes = excess > 0
+                && matches!(entry.kind, Kind::Publication(d) if d.policy == SlowConsumer::DropOldest);
+            if goes {
+                excess = excess.saturating_sub(entry.bytes.len());
             }
-        }
+            goes
+        });
         if self.bytes() > bytes_max {
             Err(Overflow)
         } else {
@@ -256,236 +311,82 @@ impl Outbox {
 
     /// Keeps only the newest publication of each channel that says so.
     fn conflate(&mut self) {
-        let mut newest = std::collections::HashMap::new();
-        for entry in &self.entries {
-            if let Some(d) = entry
-                .droppable
-                .filter(|d| d.policy == SlowConsumer::KeepLatest)
-            {
-                newest.insert(d.lane, entry.sequence);
-            }
-        }
+        let newest = self.newest_kept();
         if newest.is_empty() {
             return;
         }
-        let mut at = usize::from(self.head_written > 0);
-        while at < self.entries.len() {
-            let superseded = self.entries[at].droppable.is_some_and(|d| {
-                d.policy == SlowConsumer::KeepLatest
-                    && newest
-                        .get(&d.lane)
-                        .is_some_and(|&n| n > self.entries[at].sequence)
-            });
-            if superseded {
-                self.drop_entry(at);
-            } else {
-                at += 1;
+        self.drop_among(self.half_written()..self.entries.len(), |entry| {
+            kept_latest(entry)
+                .and_then(|d| newest.get(&d.lane))
+                .is_some_and(|&newest| newest > entry.sequence)
+        });
+    }
+
+    /// The number of the newest publication of each channel that keeps it.
+    fn newest_kept(&self) -> HashMap<Lane, u64> {
+        let kept = self.entries.iter().filter_map(|entry| {
+            let droppable = kept_latest(entry)?;
+            Some((droppable.lane, entry.sequence))
+        });
+        kept.collect()
+    }
+
+    /// How many entries at the front are half written, and so cannot be dropped any more.
+    fn half_written(&self) -> usize {
+        usize::from(self.head_written > 0)
+    }
+
+    /// Drops what `goes` says of the entries in `range`: publications, and announcements, which are made anew. One pass
+    /// over all entries, however many go: the queue of a reader that stands still is long, and its shard serves others.
+    fn drop_among(&mut self, range: Range<usize>, mut goes: impl FnMut(&Entry) -> bool) {
+        let Self {
+            entries,
+            gaps,
+            bytes,
+            dropped,
+            ..
+        } = self;
+        let mut at = 0;
+        entries.retain(|entry| {
+            let keeps = !range.contains(&at) || !goes(entry);
+            at += 1;
+            if keeps {
+                return true;
             }
-        }
-    }
-
-    fn is_newest_kept(&self, at: usize) -> bool {
-        let Some(d) = self.entries[at]
-            .droppable
-            .filter(|d| d.policy == SlowConsumer::KeepLatest)
-        else {
-            return false;
-        };
-        !self
-            .entries
-            .iter()
-            .skip(at + 1)
-            .any(|e| e.droppable.is_some_and(|other| other.lane == d.lane))
-    }
-
-    fn drop_entry(&mut self, at: usize) {
-        let entry = self.entries.remove(at).expect("the caller found it there");
-        let d = entry.droppable.expect("only publications are dropped");
-        self.bytes -= entry.bytes.len();
-        self.dropped += 1;
-        match self.gaps.iter_mut().find(|(lane, _)| *lane == d.lane) {
-            Some(gap) => gap.1 = d.position,
-            None => self.gaps.push((d.lane, d.position)),
-        }
+            *bytes -= entry.bytes.len();
+            let gap = match entry.kind {
+                Kind::Owed => unreachable!("what is owed in any case is not dropped"),
+                Kind::Publication(d) => {
+                    *dropped += 1;
+                    Gap {
+                        lane: d.lane,
+                        position: d.position,
+                        sequence: entry.sequence,
+                    }
+                }
+                Kind::Announced(gap) => gap,
+            };
+            match gaps.iter_mut().find(|other| other.lane == gap.lane) {
+                Some(other) if other.sequence < gap.sequence => *other = gap,
+                Some(_) => {}
+                None => gaps.push(gap),
+            }
+            false
+        });
     }
 }
 
 fn may_drop(entry: &Entry) -> bool {
-    entry
-        .droppable
-        .is_some_and(|d| d.policy != SlowConsumer::Close)
+    match entry.kind {
+        Kind::Owed => false,
+        Kind::Publication(d) => d.policy != SlowConsumer::Close,
+        Kind::Announced(_) => true,
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Epoch;
-
-    #[allow(clippy::unnecessary_wraps, reason = "as `push` takes it")]
-    fn publication(lane: Lane, offset: u64, policy: SlowConsumer) -> Option<Droppable> {
-        Some(Droppable {
-            lane,
-            position: Position {
-                epoch: Epoch(1),
-                offset,
-            },
-            policy,
-        })
-    }
-
-    fn text(outbox: &Outbox) -> String {
-        outbox
-            .chunks()
-            .map(|c| String::from_utf8_lossy(c).into_owned())
-            .collect()
-    }
-
-    fn gaps(outbox: &mut Outbox) -> Vec<(Lane, u64)> {
-        outbox
-            .take_gaps()
-            .into_iter()
-            .map(|(lane, p)| (lane, p.offset))
-            .collect()
-    }
-
-    #[test]
-    fn close_overflows_at_the_bound() {
-        let mut outbox = Outbox::default();
-        for offset in 1..=2 {
-            assert_eq!(
-                outbox.push(
-                    0,
-                    "aaaa".into(),
-                    publication(1, offset, SlowConsumer::Close),
-                    8
-                ),
-                Ok(())
-            );
-        }
-        assert_eq!(
-            outbox.push(0, "a".into(), publication(1, 3, SlowConsumer::Close), 8),
-            Err(Overflow)
-        );
-        assert_eq!(gaps(&mut outbox), []);
-    }
-
-    #[test]
-    fn drop_oldest_loses_the_oldest_of_its_channel_and_says_so() {
-        let mut outbox = Outbox::default();
-        outbox.push(0, "R".into(), None, 8).unwrap();
-        for (offset, c) in "abcdefgh".chars().enumerate() {
-            let droppable = publication(7, offset as u64 + 1, SlowConsumer::DropOldest);
-            outbox.push(0, c.to_string().into(), droppable, 8).unwrap();
-        }
-        assert_eq!(text(&outbox), "Rdefgh");
-        assert_eq!(gaps(&mut outbox), [(7, 3)]);
-        assert_eq!(outbox.take_dropped(), 3);
-        outbox.announce(0, "G".into());
-        assert_eq!(text(&outbox), "GRdefgh");
-    }
-
-    #[test]
-    fn keep_latest_conflates_each_channel_on_its_own() {
-        let mut outbox = Outbox::default();
-        for (offset, c) in "abcd".chars().enumerate() {
-            let lane = u32::from(offset % 2 == 1);
-            outbox
-                .push(
-                    0,
-                    c.to_string().into(),
-                    publication(lane, offset as u64, SlowConsumer::KeepLatest),
-                    3,
-                )
-                .unwrap();
-        }
-        assert_eq!(text(&outbox), "cd");
-        assert_eq!(gaps(&mut outbox), [(0, 0), (1, 1)]);
-    }
-
-    #[test]
-    fn a_half_written_head_is_finished_and_gaps_come_after_it() {
-        let mut outbox = Outbox::default();
-        outbox.start(0, "half".into(), 2);
-        for offset in 1..=9 {
-            let droppable = publication(1, offset, SlowConsumer::DropOldest);
-            outbox
-                .push(0, offset.to_string().into(), droppable, 6)
-                .unwrap();
-        }
-        assert!(text(&outbox).starts_with("lf"));
-        assert!(text(&outbox).ends_with('9'));
-        let lost = gaps(&mut outbox);
-        outbox.announce(0, "G".into());
-        let first_left: u64 = text(&outbox)[3..4].parse().unwrap();
-        assert_eq!(lost, [(1, first_left - 1)]);
-        assert!(text(&outbox).starts_with("lfG"));
-        outbox.advance(2);
-        assert!(text(&outbox).starts_with('G'));
-    }
-
-    #[test]
-    fn advance_counts_across_entries() {
-        let mut outbox = Outbox::default();
-        for part in ["ab", "cd", "ef"] {
-            outbox.push(0, part.into(), None, 100).unwrap();
-        }
-        outbox.advance(3);
-        assert_eq!((text(&outbox).as_str(), outbox.bytes()), ("def", 3));
-        outbox.advance(3);
-        assert!(outbox.is_empty());
-        assert_eq!(outbox.bytes(), 0);
-    }
-
-    #[test]
-    fn unacknowledged_entries_stay_until_their_number_is_acknowledged() {
-        let mut outbox = Outbox::new(10);
-        outbox.push(0, "a".into(), None, 100).unwrap();
-        outbox.push(0, "b".into(), None, 100).unwrap();
-        assert_eq!(outbox.sequence(), 12);
-        outbox.acknowledge(10);
-        assert_eq!(text(&outbox), "ab");
-        outbox.acknowledge(11);
-        assert_eq!(text(&outbox), "b");
-        outbox.acknowledge(99);
-        assert!(outbox.is_empty());
-    }
-
-    #[test]
-    fn age_drops_where_the_policy_drops_and_overflows_elsewhere() {
-        let mut outbox = Outbox::default();
-        for (at, offset) in [(0, 1), (10, 2), (20, 3)] {
-            outbox
-                .push(
-                    at,
-                    offset.to_string().into(),
-                    publication(1, offset, SlowConsumer::DropOldest),
-                    100,
-                )
-                .unwrap();
-        }
-        assert_eq!(outbox.expire(15, 10), Ok(()));
-        assert_eq!(text(&outbox), "23");
-        assert_eq!(gaps(&mut outbox), [(1, 1)]);
-        outbox.push(20, "R".into(), None, 100).unwrap();
-        assert_eq!(outbox.expire(31, 10), Err(Overflow));
-        let mut latest = Outbox::default();
-        latest
-            .push(
-                0,
-                "1".into(),
-                publication(1, 1, SlowConsumer::KeepLatest),
-                100,
-            )
-            .unwrap();
-        latest
-            .push(
-                0,
-                "2".into(),
-                publication(1, 2, SlowConsumer::KeepLatest),
-                100,
-            )
-            .unwrap();
-        assert_eq!(latest.expire(99, 10), Ok(()));
-        assert_eq!(text(&latest), "2");
+fn kept_latest(entry: &Entry) -> Option<Droppable> {
+    match entry.kind {
+        Kind::Publication(d) if d.policy == SlowConsumer::KeepLatest => Some(d),
+        _ => None,
     }
 }

@@ -49,7 +49,7 @@ pub struct Publication {
     pub from: Option<Origin>,
     /// When the engine accepted it, milliseconds since 1970.
     pub time_ms: u64,
-    /// The publisher's tags, in the order given.
+    /// The publisher's tags, no name twice. Their order means nothing.
     pub tags: Vec<(Box<str>, Box<str>)>,
     /// A session that is not to get it: most often the one that caused it.
     pub exclude: Option<SessionId>,

@@ -65,6 +65,9 @@ pub trait Engine: Send + Sync + 'static {
     ) -> Result<(), EngineError>;
 
     /// Lists members in a stable order, page by page, never copying a whole large channel.
+    ///
+    /// # Errors
+    /// `UnknownPage` when `after` is none that this life of the channel's presence gave out; `Unavailable`.
     async fn members(
         &self,
         channel: &ChannelName,

@@ -70,7 +70,9 @@ pub enum ReadFrom {
 /// What a read of history found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct History {
-    /// The publications.
+    /// The publications, in the order that the read asked for, at most its `limit`. Where `complete` is false they are no
+    /// continuation: what is still there of what followed, with holes, or nothing at all, as the engine likes. A caller
+    /// that goes on from the position must not use them.
     pub publications: Vec<Arc<Publication>>,
     /// Where the channel stands, read at the same instant.
     pub top: Position,

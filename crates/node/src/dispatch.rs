@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use switchboard_core::{ChannelName, Frame, PresenceChange, PresenceEvent, Publication};
 use switchboard_engine::{Engine, EngineError, Interrupted, Sink};
 use switchboard_protocol::broadcast::Broadcast;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
@@ -33,8 +33,44 @@ pub(crate) enum WatchEvent {
 /// A service stream's end of the table. When its queue is full it has fallen behind and catches up from the engine.
 #[derive(Debug)]
 pub(crate) struct Watcher {
-    pub(crate) events: mpsc::Sender<WatchEvent>,
-    pub(crate) behind: AtomicBool,
+    events: mpsc::Sender<WatchEvent>,
+    behind: AtomicBool,
+    fell_behind: Notify,
+}
+
+impl Watcher {
+    pub(crate) fn new(events: mpsc::Sender<WatchEvent>) -> Self {
+        Self {
+            events,
+            behind: AtomicBool::new(false),
+            fell_behind: Notify::new(),
+        }
+    }
+
+    /// Events are lost to it from here on.
+    fn fall_behind(&self) {
+        if !self.behind.swap(true, Ordering::AcqRel) {
+            self.fell_behind.notify_one();
+        }
+    }
+
+    /// Whether it has lost events since it last began anew.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Acquire)
+    }
+
+    /// Returns at the latest when it is behind; at times earlier.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(crate) async fn fell_behind(&self) {
+        self.fell_behind.notified().await;
+    }
+
+    /// Begins anew.
+    pub(crate) fn begin_anew(&self) {
+        self.behind.store(false, Ordering::Release);
+    }
 }
 
 #[derive(Default)]
@@ -42,6 +78,8 @@ struct Entry {
     /// Bit n: shard n has subscribers.
     mask: u64,
     watchers: Vec<Arc<Watcher>>,
+    /// The engine delivers it: whoever asked may have given up before it had.
+    followed: bool,
 }
 
 impl Entry {
@@ -93,6 +131,14 @@ impl Dispatch {
         }
     }
 
+    /// Channels that somebody follows.
+    #[cfg(test)]
+    pub(crate) fn channels(&self) -> usize {
+        let stripes = self.stripes.iter();
+        let channels = stripes.map(|s| s.channels.read().unwrap_or_else(PoisonError::into_inner));
+        channels.map(|channels| channels.len()).sum()
+    }
+
     fn stripe(&self, channel: &ChannelName) -> &Stripe {
         use std::hash::BuildHasher;
         &self.stripes[self.hasher.hash_one(channel) as usize % STRIPES]
@@ -107,22 +153,34 @@ impl Dispatch {
     ) -> Result<(), EngineError> {
         let stripe = self.stripe(channel);
         let _one_at_a_time = stripe.transition.lock().await;
-        let first = {
+        let followed = {
             let mut channels = stripe
                 .channels
                 .write()
                 .unwrap_or_else(PoisonError::into_inner);
             let entry = channels.entry(channel.clone()).or_default();
-            let first = entry.is_empty();
             match &follower {
                 Follower::Shard(shard) => entry.mask |= 1 << shard,
                 Follower::Watcher(watcher) => entry.watchers.push(Arc::clone(watcher)),
             }
-            first
+            entry.followed
         };
-        if first && let Err(error) = engine.follow(channel).await {
-            self.remove(channel, &follower);
+        if followed {
+            return Ok(());
+        }
+        if let Err(error) = engine.follow(channel).await {
+            if self.remove(channel, &follower) {
+                // It may have happened all the same.
+                engine.unfollow(channel).await;
+            }
             return Err(error);
+        }
+        let mut channels = stripe
+            .channels
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = channels.get_mut(channel) {
+            entry.followed = true;
         }
         Ok(())
     }
@@ -191,7 +249,7 @@ impl Dispatch {
         }
         for watcher in &entry.watchers {
             if watcher.events.try_send(event()).is_err() {
-                watcher.behind.store(true, Ordering::Release);
+                watcher.fall_behind();
             }
         }
     }
@@ -246,7 +304,7 @@ impl Sink for Dispatch {
                     entry
                         .watchers
                         .iter()
-                        .for_each(|watcher| watcher.behind.store(true, Ordering::Release));
+                        .for_each(|watcher| watcher.fall_behind());
                 }
             }
         }

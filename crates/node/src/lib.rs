@@ -12,6 +12,8 @@
 //! To add a verb for services: a method on [`Node`] beside its kin; if sessions are concerned, a variant of `shard::mail::Mail`.
 
 mod admission;
+#[cfg(feature = "bench")]
+pub mod bench;
 mod channels;
 mod clock;
 mod dispatch;

@@ -210,6 +210,12 @@ impl Node {
             );
             return Err(ClientError::new(ErrorCode::LimitExceeded, message));
         }
+        if opening.transport.resumes_by_cursor() {
+            let named = opening.channels.iter();
+            let granted = grants.channels.iter();
+            let granted = granted.filter(|name| !opening.channels.contains(name));
+            shared.check_cursor(named.chain(granted))?;
+        }
         for channel in opening.channels.iter().chain(&grants.channels) {
             let policy = shared.policy(channel)?;
             if !policy.public && !grants.may_subscribe(channel) {
@@ -316,7 +322,7 @@ impl Node {
     }
 
     /// Sessions are dealt out in turn: they live long, so the counts stay even.
-    fn next_shard(&self) -> u16 {
+    pub(crate) fn next_shard(&self) -> u16 {
         let turn = self.shared().admissions.turn();
         (turn % usize::from(self.shards())) as u16
     }

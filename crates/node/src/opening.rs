@@ -28,6 +28,15 @@ impl Transport {
             Self::Poll => "poll",
         }
     }
+
+    /// Whether its client goes on from one text that says where it stands in all its channels. A WebSocket's client has
+    /// the positions themselves, and resumes channel by channel.
+    pub(crate) fn resumes_by_cursor(self) -> bool {
+        match self {
+            Self::WebSocket => false,
+            Self::Sse | Self::Poll => true,
+        }
+    }
 }
 
 /// Everything a session starts with.

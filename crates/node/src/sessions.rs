@@ -54,7 +54,7 @@ impl Node {
         for shard in first..self.shards() {
             let slot = after
                 .filter(|session| session.shard == shard)
-                .map_or(0, |session| session.slot + 1);
+                .map_or(0, |session| session.slot.saturating_add(1));
             let wanted = limit + 1 - sessions.len();
             let page = self
                 .ask_shard(shard, |reply| Control::List {

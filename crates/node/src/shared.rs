@@ -9,6 +9,7 @@ use switchboard_core::{
 };
 use switchboard_engine::{Engine, EngineError};
 use switchboard_protocol::broadcast::Broadcast;
+use switchboard_protocol::cursor;
 
 use crate::admission::Admissions;
 use crate::clock::Clock;
@@ -44,6 +45,24 @@ impl Shared {
             );
             ClientError::new(ErrorCode::UnknownNamespace, message)
         })
+    }
+
+    /// Checks that a session in these channels can be resumed, whatever their positions come to be.
+    ///
+    /// # Errors
+    /// `limit_exceeded`.
+    pub(crate) fn check_cursor<'a>(
+        &self,
+        channels: impl IntoIterator<Item = &'a ChannelName>,
+    ) -> Result<(), ClientError> {
+        let max = self.limits.cursor_bytes_max;
+        if cursor::bytes_max(channels) <= max {
+            return Ok(());
+        }
+        let message = format!(
+            "the names of all channels together are too long to resume from: a cursor has at most {max} bytes"
+        );
+        Err(ClientError::new(ErrorCode::LimitExceeded, message))
     }
 
     /// Wraps a frame for many.

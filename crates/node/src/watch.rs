@@ -5,7 +5,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use switchboard_core::sync::{CatchUp, Found, Placed, Query};
 use switchboard_core::{
@@ -68,44 +67,39 @@ struct Following {
 impl Following {
     async fn start(shared: &Arc<Shared>, channel: ChannelName) -> Result<Self, ClientError> {
         let (sender, events) = mpsc::channel(shared.limits.watch_queue_max);
-        let watcher = Arc::new(Watcher {
-            events: sender,
-            behind: AtomicBool::new(false),
-        });
-        let follower = Follower::Watcher(Arc::clone(&watcher));
-        shared
-            .dispatch
-            .follow(&*shared.engine, &channel, follower)
-            .await
-            .map_err(engine_error)?;
-        Ok(Self {
+        // Made first: should nobody wait any more for the engine, dropping it takes the entry out.
+        let following = Self {
             shared: Arc::clone(shared),
             channel,
-            watcher,
+            watcher: Arc::new(Watcher::new(sender)),
             events,
-        })
+        };
+        let follower = Follower::Watcher(Arc::clone(&following.watcher));
+        shared
+            .dispatch
+            .follow(&*shared.engine, &following.channel, follower)
+            .await
+            .map_err(engine_error)?;
+        Ok(following)
     }
 
     /// The next event; nothing when events were lost and the stream has to catch up.
     async fn next(&mut self) -> Option<WatchEvent> {
-        loop {
-            if self.watcher.behind.load(Ordering::Acquire) {
-                return None;
-            }
-            // The flag may be raised while nothing comes: an interruption has no event of its own.
-            match tokio::time::timeout(std::time::Duration::from_millis(250), self.events.recv())
-                .await
-            {
-                Ok(Some(event)) => return Some(event),
-                Ok(None) => unreachable!("the watcher holds a sender"),
-                Err(_) => {}
+        while !self.watcher.is_behind() {
+            tokio::select! {
+                biased;
+                () = self.watcher.fell_behind() => {}
+                event = self.events.recv() => {
+                    return Some(event.expect("the watcher holds a sender"));
+                }
             }
         }
+        None
     }
 
     /// Lets go of what is queued, so that the engine can be read anew.
     fn reset(&mut self) {
-        self.watcher.behind.store(false, Ordering::Release);
+        self.watcher.begin_anew();
         while self.events.try_recv().is_ok() {}
     }
 }
@@ -407,3 +401,6 @@ impl Node {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

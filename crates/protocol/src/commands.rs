@@ -4,28 +4,27 @@ use switchboard_core::{Frame, Reply};
 
 use crate::json;
 
-/// The most commands of one body. A session's burst of commands has a bound of its own; this one keeps the work of a
-/// body proportionate before any of it begins.
-pub const COMMANDS_PER_BODY_MAX: usize = 256;
-
-/// More commands than [`COMMANDS_PER_BODY_MAX`]; none of them was looked at.
+/// More commands than a body may have; none of them was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the body has more than {COMMANDS_PER_BODY_MAX} commands")]
-pub struct TooManyCommands;
+#[error("the body has more than {count_max} commands")]
+pub struct TooManyCommands {
+    /// What is allowed.
+    pub count_max: usize,
+}
 
 /// Splits a body in its commands, in order, for [`json::decode_command`] to read. Lines end with LF or CRLF, the last
 /// one may go without, and blank ones are passed over.
 ///
 /// # Errors
-/// [`TooManyCommands`].
-pub fn split(body: &[u8]) -> Result<Vec<&[u8]>, TooManyCommands> {
+/// [`TooManyCommands`] when there are more than `count_max` (`Limits::commands_per_body_max`).
+pub fn split(body: &[u8], count_max: usize) -> Result<Vec<&[u8]>, TooManyCommands> {
     let lines = body
         .split(|&byte| byte == b'\n')
         .map(<[u8]>::trim_ascii)
         .filter(|line| !line.is_empty());
-    let commands: Vec<_> = lines.take(COMMANDS_PER_BODY_MAX + 1).collect();
-    if commands.len() > COMMANDS_PER_BODY_MAX {
-        Err(TooManyCommands)
+    let commands: Vec<_> = lines.take(count_max.saturating_add(1)).collect();
+    if commands.len() > count_max {
+        Err(TooManyCommands { count_max })
     } else {
         Ok(commands)
     }
@@ -50,22 +49,17 @@ mod tests {
     #[test]
     fn lines_are_commands_and_blank_ones_are_none() {
         assert_eq!(
-            split(b"{\"a\":1}\r\n\n  \n{\"b\":2}"),
+            split(b"{\"a\":1}\r\n\n  \n{\"b\":2}", 2),
             Ok(vec![&b"{\"a\":1}"[..], b"{\"b\":2}"])
         );
-        assert_eq!(split(b""), Ok(vec![]));
+        assert_eq!(split(b"", 2), Ok(vec![]));
     }
 
     #[test]
     fn commands_of_a_body_are_bounded() {
-        assert_eq!(
-            split(&b"{}\n".repeat(COMMANDS_PER_BODY_MAX)).unwrap().len(),
-            COMMANDS_PER_BODY_MAX
-        );
-        assert_eq!(
-            split(&b"{}\n".repeat(COMMANDS_PER_BODY_MAX + 1)),
-            Err(TooManyCommands)
-        );
+        assert_eq!(split(&b"{}\n".repeat(3), 3).unwrap().len(), 3);
+        let refused = split(&b"{}\n".repeat(4), 3).unwrap_err();
+        assert_eq!(refused.to_string(), "the body has more than 3 commands");
     }
 
     #[test]

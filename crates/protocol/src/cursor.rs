@@ -11,23 +11,33 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use switchboard_core::cursor::Cursor;
 use switchboard_core::{ChannelName, Epoch, Position};
 
-/// The longest cursor that is read, in bytes of text. It travels in a request's head, whose default bound is 16 KiB.
-pub const CURSOR_BYTES_MAX: usize = 8 * 1024;
-
-/// The most positions that are read from a cursor; the text's bound is met first unless names are very short.
-pub const CURSOR_POSITIONS_MAX: usize = 1024;
-
 const VERSION: u8 = 1;
+
+/// Bytes that stand before all positions, at most: version, sequence and the number of epochs.
+const HEAD_BYTES_MAX: usize = 1 + VARINT_BYTES_MAX + VARINT_BYTES_MAX;
+
+/// Bytes of a position beside its channel's name, at most: an epoch that no other channel shares, how many do, the
+/// length of the name, the offset.
+const POSITION_BYTES_MAX: usize = 8 + 1 + 1 + VARINT_BYTES_MAX;
+
+/// A number of 64 bits, seven a byte.
+const VARINT_BYTES_MAX: usize = 10;
 
 /// Why a text is no cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CursorError {
-    /// Longer than [`CURSOR_BYTES_MAX`].
-    #[error("cursor is longer than {CURSOR_BYTES_MAX} bytes")]
-    TooLong,
-    /// More positions than [`CURSOR_POSITIONS_MAX`].
-    #[error("cursor has more than {CURSOR_POSITIONS_MAX} positions")]
-    TooMany,
+    /// Longer than what is taken.
+    #[error("cursor is longer than {bytes_max} bytes")]
+    TooLong {
+        /// What is taken.
+        bytes_max: usize,
+    },
+    /// More positions than any session has that keeps to [`bytes_max`].
+    #[error("cursor has more than {positions_max} positions")]
+    TooMany {
+        /// What is taken.
+        positions_max: usize,
+    },
     /// Not base64, cut short, or otherwise nothing that a hub has made.
     #[error("cursor is malformed")]
     Malformed,
@@ -38,16 +48,26 @@ pub enum CursorError {
 
 /// Writes a cursor's text. The order of positions means nothing and is not kept.
 ///
-/// It may come out longer than what [`decode`] takes; whether a session's cursor would, [`fits`] tells beforehand.
+/// It may come out longer than what [`decode`] takes; whether a session's cursor could, [`bytes_max`] tells beforehand.
 pub fn encode(cursor: &Cursor) -> String {
     URL_SAFE_NO_PAD.encode(pack(cursor))
 }
 
-/// Whether a cursor can be read back. A subscription that would make it too large must be refused, lest the session
-/// cannot be resumed.
-pub fn fits(cursor: &Cursor) -> bool {
-    cursor.positions.len() <= CURSOR_POSITIONS_MAX
-        && (pack(cursor).len() * 4).div_ceil(3) <= CURSOR_BYTES_MAX
+/// The most bytes of text that the cursor of a session in these channels can ever have, however far their offsets go and
+/// however many epochs they come to stand in.
+///
+/// A subscription with which this is more than `Limits::cursor_bytes_max` must be refused: the session could not be
+/// resumed one day. It hangs on names alone, so that a session that resumes is let into all that it was in before.
+pub fn bytes_max<'a>(channels: impl IntoIterator<Item = &'a ChannelName>) -> usize {
+    let positions = channels
+        .into_iter()
+        .map(|name| name.as_str().len() + POSITION_BYTES_MAX);
+    text_bytes(HEAD_BYTES_MAX + positions.sum::<usize>())
+}
+
+/// Base64 without padding.
+fn text_bytes(packed: usize) -> usize {
+    (packed * 4).div_ceil(3)
 }
 
 fn pack(cursor: &Cursor) -> Vec<u8> {
@@ -72,13 +92,13 @@ fn pack(cursor: &Cursor) -> Vec<u8> {
     out
 }
 
-/// Reads a cursor's text.
+/// Reads a cursor's text, of at most `bytes_max` bytes (`Limits::cursor_bytes_max`).
 ///
 /// # Errors
 /// See [`CursorError`]. Whatever [`encode`] would not have written, a channel named twice included, is malformed.
-pub fn decode(text: &str) -> Result<Cursor, CursorError> {
-    if text.len() > CURSOR_BYTES_MAX {
-        return Err(CursorError::TooLong);
+pub fn decode(text: &str, bytes_max: usize) -> Result<Cursor, CursorError> {
+    if text.len() > bytes_max {
+        return Err(CursorError::TooLong { bytes_max });
     }
     let bytes = URL_SAFE_NO_PAD
         .decode(text)
@@ -87,10 +107,13 @@ pub fn decode(text: &str) -> Result<Cursor, CursorError> {
     if version != VERSION {
         return Err(CursorError::Version(version));
     }
-    unpack(Reader(rest))
+    // A position costs far less than what was set aside for it when its channel was subscribed to, and each that is read
+    // is a subscription to be made: so there may be no more than what could have been set aside for.
+    let positions_max = bytes_max / text_bytes(POSITION_BYTES_MAX);
+    unpack(Reader(rest), positions_max)
 }
 
-fn unpack(mut reader: Reader<'_>) -> Result<Cursor, CursorError> {
+fn unpack(mut reader: Reader<'_>, positions_max: usize) -> Result<Cursor, CursorError> {
     let sequence = reader.varint()?;
     let mut positions = Vec::new();
     let mut epoch_before = None;
@@ -105,8 +128,8 @@ fn unpack(mut reader: Reader<'_>) -> Result<Cursor, CursorError> {
             return Err(CursorError::Malformed);
         }
         for _ in 0..count {
-            if positions.len() == CURSOR_POSITIONS_MAX {
-                return Err(CursorError::TooMany);
+            if positions.len() == positions_max {
+                return Err(CursorError::TooMany { positions_max });
             }
             positions.push((
                 reader.name()?,
@@ -189,6 +212,12 @@ mod tests {
 
     use super::*;
 
+    const BYTES_MAX: usize = 8 * 1024;
+
+    fn decode(text: &str) -> Result<Cursor, CursorError> {
+        super::decode(text, BYTES_MAX)
+    }
+
     fn cursor(sequence: u64, positions: &[(&str, u64, u64)]) -> Cursor {
         let position = |&(name, epoch, offset): &(&str, u64, u64)| {
             (
@@ -254,41 +283,62 @@ mod tests {
         assert_eq!(decode("AQAA="), Err(CursorError::Malformed));
         assert_eq!(decode("AQA"), Err(CursorError::Malformed));
         assert_eq!(
-            decode(&"A".repeat(CURSOR_BYTES_MAX + 1)),
-            Err(CursorError::TooLong)
+            decode(&"A".repeat(BYTES_MAX + 1)),
+            Err(CursorError::TooLong {
+                bytes_max: BYTES_MAX
+            })
         );
     }
 
-    #[test]
-    fn bounds_hold_where_fits_says_so() {
-        let many = |count: usize, name_bytes: usize| Cursor {
-            sequence: 0,
-            positions: (0..count)
-                .map(|n| {
-                    (
-                        ChannelName::parse(&format!("{n:0name_bytes$x}")).unwrap(),
-                        Position {
-                            epoch: Epoch(1),
-                            offset: 1,
-                        },
-                    )
-                })
-                .collect(),
+    fn names(count: usize, name_bytes: usize) -> Vec<ChannelName> {
+        let name = |n| ChannelName::parse(&format!("{n:0name_bytes$x}")).unwrap();
+        (0..count).map(name).collect()
+    }
+
+    /// The longest cursor of these channels.
+    fn longest(names: &[ChannelName]) -> Cursor {
+        let position = |(name, n): (&ChannelName, u64)| {
+            let epoch = Epoch(u64::MAX - n);
+            let offset = u64::MAX;
+            (name.clone(), Position { epoch, offset })
         };
-        for (count, name_bytes, expected) in [
-            (1024, 3, true),
-            (1025, 3, false),
-            (23, 255, true),
-            (24, 255, false),
-        ] {
-            let cursor = many(count, name_bytes);
-            assert_eq!(fits(&cursor), expected, "{count} names of {name_bytes}");
-            assert_eq!(
-                decode(&encode(&cursor)).is_ok(),
-                expected,
-                "{count} names of {name_bytes}"
-            );
+        Cursor {
+            sequence: u64::MAX,
+            positions: names.iter().zip(0..).map(position).collect(),
         }
+    }
+
+    #[test]
+    fn session_that_was_let_in_can_be_resumed() {
+        for name_bytes in [3, 6, 41, 255] {
+            let let_in = (0..BYTES_MAX)
+                .find(|&count| bytes_max(&names(count + 1, name_bytes)) > BYTES_MAX)
+                .unwrap();
+            let cursor = longest(&names(let_in, name_bytes));
+            assert!(encode(&cursor).len() <= BYTES_MAX);
+            assert_eq!(decode(&encode(&cursor)).map(sorted), Ok(sorted(cursor)));
+        }
+        // As many as a session may have by default, under names of a usual length.
+        assert!(bytes_max(&names(128, 27)) <= BYTES_MAX);
+    }
+
+    #[test]
+    fn positions_are_as_many_as_could_be_let_in() {
+        let at_one = |count| {
+            let mut cursor = longest(&names(count, 3));
+            for (_, position) in &mut cursor.positions {
+                *position = Position {
+                    epoch: Epoch(1),
+                    offset: 1,
+                };
+            }
+            decode(&encode(&cursor)).map(|cursor| cursor.positions.len())
+        };
+        assert_eq!(at_one(303), Ok(303));
+        assert_eq!(
+            at_one(304),
+            Err(CursorError::TooMany { positions_max: 303 })
+        );
     }
 
     proptest! {

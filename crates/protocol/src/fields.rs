@@ -8,9 +8,6 @@ use switchboard_core::{
 use crate::json::JsonError;
 use crate::refused::bad_request;
 
-/// The longest idempotency key, in bytes: the engine remembers each for the namespace's window.
-pub const PUBLICATION_ID_BYTES_MAX: usize = 255;
-
 pub(crate) fn command_bytes(count: usize, limits: &Limits) -> Result<(), ClientError> {
     if count <= limits.command_bytes_max {
         return Ok(());
@@ -64,10 +61,14 @@ pub(crate) fn json(checked: Result<Bytes, JsonError>) -> Result<Payload, ClientE
         .map_err(|error| bad_request(format!("`data`: {error}")))
 }
 
-pub(crate) fn publication_id(id: Option<&str>) -> Result<Option<Box<str>>, ClientError> {
+pub(crate) fn publication_id(
+    id: Option<&str>,
+    limits: &Limits,
+) -> Result<Option<Box<str>>, ClientError> {
     match text(id) {
-        Some(id) if id.len() > PUBLICATION_ID_BYTES_MAX => Err(bad_request(format!(
-            "`id` of the publication is longer than {PUBLICATION_ID_BYTES_MAX} bytes"
+        Some(id) if id.len() > limits.publication_id_bytes_max => Err(bad_request(format!(
+            "`id` of the publication is longer than {} bytes",
+            limits.publication_id_bytes_max
         ))),
         id => Ok(id.map(Box::from)),
     }

@@ -31,6 +31,5 @@ pub mod wire;
 pub mod commands;
 
 pub use broadcast::Broadcast;
-pub use fields::PUBLICATION_ID_BYTES_MAX;
 pub use refused::Refused;
 pub use wire::{Format, Wire};

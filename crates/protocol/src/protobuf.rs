@@ -61,7 +61,7 @@ fn command(asked: Asked, limits: &Limits) -> Result<Command, ClientError> {
         Asked::Publish(publish) => Command::Publish {
             channel: fields::channel(&publish.channel)?,
             payload: payload(publish.data, publish.binary, limits)?,
-            id: fields::publication_id(Some(&publish.id))?,
+            id: fields::publication_id(Some(&publish.id), limits)?,
         },
         Asked::Presence(presence) => Command::Presence {
             channel: fields::channel(&presence.channel)?,

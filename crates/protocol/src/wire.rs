@@ -39,8 +39,8 @@ pub enum Wire {
     WebSocketJsonDeflate,
     /// Protobuf for clients that took up permessage-deflate.
     WebSocketProtobufDeflate,
-    /// An event a chunk of HTTP/1.1, for sockets that the hub writes itself. A message carries `id:`, the cursor of its
-    /// one channel: for sessions that have only that channel.
+    /// An event a chunk of HTTP/1.1, for sockets that the hub writes itself. A message or a gap carries `id:`, the cursor
+    /// of its one channel: for sessions that have only that channel.
     SseChunked,
     /// The same without `id:`: for sessions with several channels, which are written [`sse::id_line`] before, and for
     /// channels that cannot be resumed.
@@ -211,6 +211,16 @@ fn event(frame: &Frame, wire: Wire) -> Bytes {
                 positions: vec![(publication.channel.clone(), publication.position())],
             }))
         }
+        // Whoever drops after a gap is to go on from it.
+        (
+            Frame::Gap {
+                channel, position, ..
+            },
+            Wire::SseChunked | Wire::SseRaw,
+        ) => Some(cursor::encode(&Cursor {
+            sequence: 0,
+            positions: vec![(channel.clone(), *position)],
+        })),
         _ => None,
     };
     let mut out = Vec::with_capacity(object.len() + 64 + id.as_ref().map_or(0, String::len));

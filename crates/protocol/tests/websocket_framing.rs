@@ -38,6 +38,23 @@ fn buffer_never_outgrows_the_frame() {
 }
 
 #[test]
+fn fragments_cost_no_more_copies_than_their_bytes() {
+    let mut listener = Listener::new(LIMITS, false);
+    let (mut capacity, mut grown) = (0, 0);
+    listener.hear(&frame(BINARY, &[1; 64]));
+    for _ in 0..1000 {
+        listener.hear(&frame(CONTINUATION, &[1; 64]));
+        let now = listener.decoder.buffered_bytes();
+        grown += usize::from(now != capacity);
+        capacity = now;
+    }
+    assert!(grown < 20, "the buffer was moved {grown} times");
+    assert!(capacity <= 2 * 1001 * 64, "{capacity} bytes");
+    listener.hear(&frame(FIN, &[1; 64]));
+    assert_eq!(listener.said, [Said::Binary(vec![1; 1002 * 64])]);
+}
+
+#[test]
 fn s1_framing_of_every_length_form() {
     for bytes in [0, 1, 125, 126, 127, 128, 65_535, 65_536] {
         check(

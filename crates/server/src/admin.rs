@@ -21,7 +21,7 @@ const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 /// What the routes look at.
 #[derive(Clone)]
 pub(crate) struct Admin {
-    node: Node,
+    pub(crate) node: Node,
     registry: Arc<Registry>,
 }
 
@@ -48,8 +48,10 @@ impl Admin {
             .route("/", get(index))
             .route("/livez", get(livez))
             .route("/readyz", get(readyz))
-            .route("/metrics", get(metrics))
-            .with_state(self);
+            .route("/metrics", get(metrics));
+        #[cfg(feature = "bench")]
+        let router = router.merge(crate::bench::router());
+        let router = router.with_state(self);
         axum::serve(listener, router)
             .with_graceful_shutdown(stop.cancelled_owned())
             .await

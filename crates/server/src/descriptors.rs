@@ -31,8 +31,14 @@ pub(crate) fn limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(UNLIMITED)
 }
 
-/// Descriptors in use; nothing where the system does not tell. Takes about a microsecond for each.
+/// Descriptors in use; nothing where the system does not tell. Where it does not count them itself, as Linux does from 6.2 on,
+/// it takes about a microsecond for each.
 pub(crate) fn in_use() -> Option<u64> {
+    if let Ok(counted) = std::fs::metadata("/proc/self/fd")
+        && counted.len() > 0
+    {
+        return Some(counted.len());
+    }
     let entries = std::fs::read_dir("/proc/self/fd")
         .or_else(|_| std::fs::read_dir("/dev/fd"))
         .ok()?;
@@ -45,6 +51,15 @@ pub(crate) fn sessions_max(limit: u64) -> usize {
     usize::try_from(limit / 10 * 9).unwrap_or(usize::MAX).max(1)
 }
 
+/// The descriptors that a limit has for clients. What lies above is kept for services, operators and files: a hub that is full
+/// of clients must still be asked how it is, and told to disconnect some.
+pub(crate) fn for_clients(limit: u64) -> usize {
+    let kept = (limit / 20).clamp(16, 1024);
+    usize::try_from(limit.saturating_sub(kept))
+        .unwrap_or(usize::MAX)
+        .max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +67,14 @@ mod tests {
     #[test]
     fn sessions_leave_a_tenth() {
         assert_eq!([20_000, 1024, 0].map(sessions_max), [18_000, 918, 1]);
+    }
+
+    #[test]
+    fn clients_leave_a_twentieth_within_reason() {
+        assert_eq!(
+            [1 << 20, 20_000, 256, 0].map(for_clients),
+            [(1 << 20) - 1024, 19_000, 240, 1]
+        );
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::signals::Signals;
 use crate::state_file::{Hub, StateFile};
 use crate::telemetry::{self, ProcessMetrics};
 
-/// How long the last answers may take to leave once every session has gone.
+/// How long the last answers may take to leave once every session has gone and services' calls have ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Shards are named by a bit each in a word.
@@ -81,6 +81,7 @@ async fn serve(start: Start, listeners: Listeners) -> Result<ExitCode> {
     let mut signals = Signals::listen().context("could not listen to signals")?;
     let addresses = listeners.addresses()?;
     let drain = settings.file.drain.clone();
+    let end_max = settings.limits.api_shutdown_grace + LAST_ANSWERS;
     let hub = Built::build(settings, development.is_some(), addresses)?;
     let node = hub.node.clone();
 
@@ -123,13 +124,14 @@ async fn serve(start: Start, listeners: Listeners) -> Result<ExitCode> {
         clients.abort();
     }
     let finish = async {
-        // Sessions that cannot be handed to the node end with it, so it goes before its sides are waited for.
+        // Calls under way need the node; sessions that cannot be handed to it end with it. So it goes between the two.
+        running.finish_api().await;
         node.shutdown().await;
-        running.finish().await;
+        running.finish_clients().await;
         stop.admin.cancel();
     };
     tokio::select! {
-        finished = tokio::time::timeout(LAST_ANSWERS, finish) => {
+        finished = tokio::time::timeout(end_max, finish) => {
             if finished.is_err() {
                 tracing::warn!("not everything ended in time");
             }
@@ -274,18 +276,21 @@ impl Running {
         }
     }
 
-    /// Waits for clients and services to be done with.
-    async fn finish(&mut self) {
-        let (clients, api) = tokio::join!(&mut self.clients, &mut self.api);
-        if let Err(error) = clients {
-            tracing::error!(%error, "the clients listener failed");
-        }
-        match api {
+    /// Waits for services to be done with, which the control API's grace bounds.
+    async fn finish_api(&mut self) {
+        match (&mut self.api).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::error!(error = format!("{error:#}"), "the api listener failed");
             }
             Err(error) => tracing::error!(%error, "the api listener failed"),
+        }
+    }
+
+    /// Waits for clients to be done with.
+    async fn finish_clients(&mut self) {
+        if let Err(error) = (&mut self.clients).await {
+            tracing::error!(%error, "the clients listener failed");
         }
     }
 }
@@ -325,6 +330,7 @@ fn verifier(settings: &Settings) -> Result<Verifier> {
         require_exp: tokens.require_exp,
         leeway: tokens.leeway,
         token_bytes_max: settings.limits.token_bytes_max,
+        info_bytes_max: settings.limits.info_bytes_max,
         cache_len_max: tokens.cache_len_max,
         ..VerifierConfig::new(KeySet::new(settings.token_keys.clone())?)
     };
@@ -350,6 +356,7 @@ fn transport(settings: &Settings) -> TransportConfig {
             0 => settings.limits.sessions_max,
             max => max,
         },
+        descriptors_max: descriptors::for_clients(descriptors::limit()),
     }
 }
 

@@ -1,13 +1,14 @@
-//! TLS of the listeners: PEM files into a rustls configuration.
+//! TLS of the listeners and of the tools: PEM files into a rustls configuration.
 
 use std::fmt;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
-use rustls::RootCertStore;
 use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_platform_verifier::BuilderVerifierExt;
 
 /// The texts of a listener's PEM files.
 #[derive(Clone)]
@@ -49,10 +50,7 @@ pub(crate) fn server_config(
     let builder = match &files.client_ca {
         None => builder.with_no_client_auth(),
         Some(pem) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates(pem).context("tls_client_ca_file")? {
-                roots.add(certificate).context("tls_client_ca_file")?;
-            }
+            let roots = authorities(pem).context("tls_client_ca_file")?;
             let verifier = WebPkiClientVerifier::builder(Arc::new(roots))
                 .build()
                 .context("tls_client_ca_file")?;
@@ -64,6 +62,27 @@ pub(crate) fn server_config(
         .context("tls_cert_file and tls_key_file do not fit")?;
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(Arc::new(config))
+}
+
+/// A client's configuration that trusts the certificates of `authorities_pem`, or those that the system does.
+///
+/// # Errors
+/// The text holds no certificate, or the system's cannot be read.
+pub(crate) fn client_config(authorities_pem: Option<&str>) -> Result<ClientConfig> {
+    let builder = ClientConfig::builder();
+    Ok(match authorities_pem {
+        Some(pem) => builder.with_root_certificates(authorities(pem)?),
+        None => builder.with_platform_verifier()?,
+    }
+    .with_no_client_auth())
+}
+
+fn authorities(pem: &str) -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem)? {
+        roots.add(certificate)?;
+    }
+    Ok(roots)
 }
 
 fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>> {

@@ -1,6 +1,7 @@
 //! The clients' side of HTTP as one thing: its routes, its listeners, its end.
 
 use std::future::Future;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +9,10 @@ use axum::Router;
 use axum::routing::any;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use rustls::ServerConfig;
-use switchboard_core::{ErrorCode, TokenVerifier};
+use socket2::Socket;
+use switchboard_core::{ClientError, ErrorCode, TokenVerifier};
 use switchboard_node::Node;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -18,7 +20,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::config::TransportConfig;
 use crate::metrics::TransportMetrics;
 use crate::refusal::Refusal;
-use crate::{commands, listener, poll, sse, ws};
+use crate::{commands, listener, poll, pump, sse, ws};
 
 /// How long a browser may remember what a preflight has told it.
 const PREFLIGHT_AGE: Duration = Duration::from_mins(10);
@@ -118,6 +120,33 @@ impl std::fmt::Debug for Clients {
 }
 
 impl Shared {
+    /// Whether clients may have this descriptor, and so many more. The system deals out the lowest number that is free, so
+    /// a number tells that at least as many are open.
+    pub(crate) fn may_keep(&self, descriptor: &impl AsRawFd, more: usize) -> bool {
+        let max = self.config.descriptors_max;
+        max == 0 || usize::try_from(descriptor.as_raw_fd()).is_ok_and(|number| number < max + more)
+    }
+
+    /// A pair for a connection that the node cannot own: the near end for the node, the far end for the pump.
+    ///
+    /// # Errors
+    /// `unavailable` when descriptors are short.
+    pub(crate) fn pair(&self) -> Result<(Socket, UnixStream), ClientError> {
+        let short = || {
+            let message = "this node is short of descriptors: try again";
+            ClientError::new(ErrorCode::Unavailable, message)
+        };
+        let (near, far) = pump::pair().map_err(|error| {
+            tracing::debug!(%error, "no socket pair");
+            short()
+        })?;
+        if self.may_keep(&near, 0) && self.may_keep(&far, 0) {
+            Ok((near, far))
+        } else {
+            Err(short())
+        }
+    }
+
     /// Runs a task that the end waits for, and that an abort ends.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let abort = self.abort.clone();

@@ -45,7 +45,7 @@ async fn attempt(shared: &Shared, head: &Parts, body: Body) -> Result<Bytes, Ref
     if head.method != Method::POST {
         return Err(Refusal::method("POST"));
     }
-    let Some(key) = Query::parse(head.uri.query())?.key else {
+    let Some(key) = Query::parse(head.uri.query(), shared.node.limits())?.key else {
         let message = "parameter `key` is missing: it is in the session's `open` frame";
         return Err(ClientError::new(ErrorCode::BadRequest, message).into());
     };
@@ -98,7 +98,7 @@ async fn read(shared: &Shared, body: Body) -> Result<Bytes, Refusal> {
 
 /// Checks the bounds of all lines before any of them is executed.
 fn check_lines(shared: &Shared, body: &[u8]) -> Result<(), ClientError> {
-    let lines = commands::split(body);
+    let lines = commands::split(body, shared.node.limits().commands_per_body_max);
     let lines =
         lines.map_err(|error| ClientError::new(ErrorCode::PayloadTooLarge, error.to_string()))?;
     let max = shared.node.limits().command_bytes_max;

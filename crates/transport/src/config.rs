@@ -25,6 +25,10 @@ pub struct TransportConfig {
     /// Connections that speak HTTP at once, parked polls included and adopted sockets not; above it new ones are
     /// answered 503 unread. 0 for no bound. Default 0; the server works it out from the descriptor limit.
     pub connections_max: usize,
+    /// Descriptors that the process may have open before clients get no more of them; those who come then are answered 503.
+    /// What is left up to the system's limit is for services, operators and files. 0 for no bound. Default 0; the server
+    /// works it out from the descriptor limit.
+    pub descriptors_max: usize,
 }
 
 impl Default for TransportConfig {
@@ -37,6 +41,7 @@ impl Default for TransportConfig {
             compression: true,
             body_bytes_max: 256 * 1024,
             connections_max: 0,
+            descriptors_max: 0,
         }
     }
 }

@@ -31,9 +31,6 @@ const LINGER: Duration = Duration::from_secs(1);
 /// The least buffer that hyper takes.
 const BUFFER_BYTES_MIN: usize = 8 * 1024;
 
-/// Streams of HTTP/2 that a client may have open at once. A proxy may bring many clients by one connection.
-const STREAMS_MAX: u32 = 256;
-
 /// Serves a connection.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
@@ -107,7 +104,8 @@ async fn serve_http1(
     deadline: Instant,
 ) -> hyper::Result<()> {
     let limits = shared.node.limits();
-    let slot = Arc::new(Slot::default());
+    let is_tls = matches!(inlet.stream, ClientStream::Tls(_));
+    let slot = Arc::new(Slot::new(is_tls));
     inlet.slot = Some(Arc::clone(&slot));
     // The first head has what is left of the time from accept; it is also what a connection may be idle between requests.
     let head_timeout = deadline
@@ -127,30 +125,28 @@ async fn serve_http1(
         .max_buf_size(limits.header_bytes_max.max(BUFFER_BYTES_MIN))
         .serve_connection(TokioIo::new(inlet), service);
     let mut stopping = false;
-    loop {
+    let ended = loop {
         let step = poll_fn(|cx| match connection.poll_without_shutdown(cx) {
             Poll::Pending if slot.is_ready() => Poll::Ready(Ok(())),
             step => step,
         });
         tokio::select! {
             biased;
-            ended = step => {
-                ended?;
-                break;
-            }
+            ended = step => break ended,
             () = shared.stop.cancelled(), if !stopping => {
                 stopping = true;
                 std::pin::Pin::new(&mut connection).graceful_shutdown();
             }
         }
-    }
+    };
     let parts = connection.into_parts();
     let Inlet { stream, prefix, .. } = parts.io.into_inner();
-    match slot.take() {
+    match slot.take().filter(|_| ended.is_ok()) {
         Some(handover) => hand_over(shared, handover, stream, &parts.read_buf, &prefix),
+        // Also after nonsense: there is an answer to it on its way, and most often more nonsense that nobody has read.
         None => close(stream).await,
     }
-    Ok(())
+    ended
 }
 
 async fn serve_http2(
@@ -170,7 +166,7 @@ async fn serve_http2(
     let mut connection = http2::Builder::new(TrackedExecutor(Arc::clone(shared)))
         .timer(TokioTimer::new())
         .max_header_list_size(limits.header_bytes_max as u32)
-        .max_concurrent_streams(STREAMS_MAX)
+        .max_concurrent_streams(limits.streams_per_connection_max)
         .keep_alive_interval(limits.ping_interval)
         .keep_alive_timeout(limits.pong_timeout)
         .enable_connect_protocol()
@@ -206,20 +202,25 @@ fn hand_over(
     read: &[u8],
     prefix: &[u8],
 ) {
-    let Handover { opening, admission } = handover;
+    let Handover {
+        opening,
+        admission,
+        pair,
+    } = handover;
     // A copy: an empty or short buffer would pin the block that hyper read into.
     let leftover = if read.is_empty() && prefix.is_empty() {
         Bytes::new()
     } else {
         [read, prefix].concat().into()
     };
-    let outcome = match stream {
+    let outcome = match (stream, pair) {
         // Registered anew on its shard's runtime, which also drops the wakers that hyper left behind.
-        ClientStream::Plain(tcp) => tcp.into_std().map(Socket::from),
-        ClientStream::Tls(tls) => pump::pair().map(|(near, far)| {
+        (ClientStream::Plain(tcp), _) => tcp.into_std().map(Socket::from),
+        (ClientStream::Tls(tls), Some((near, far))) => {
             shared.spawn(pump::run(far, *tls, shared.node.limits().outbox_age_max));
-            near
-        }),
+            Ok(near)
+        }
+        (ClientStream::Tls(_), None) => Err(io::Error::other("no pair was made")),
     };
     match outcome {
         Ok(socket) => shared.node.adopt(opening, admission, socket, leftover),

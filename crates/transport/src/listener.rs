@@ -1,5 +1,6 @@
 //! The accept loop. It outlives whatever goes wrong with single connections, and the want of descriptors too.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,19 +16,22 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::clients::Shared;
 use crate::connection;
-
-/// Bytes that the kernel may hold unsent for a slow reader. What it holds cannot be dropped or replaced any more, so the
-/// outbox's policy should see the slowness first.
-const UNSENT_BYTES_MAX: u32 = 64 * 1024;
+use crate::refusal::{self, EVENT_STREAM};
 
 /// How long to wait when accepting fails for want of something (descriptors, memory) that only time gives back.
 const BACKOFF: Duration = Duration::from_millis(100);
 
-/// Refused connections that may linger at once until their client has read the answer; more are just closed.
-const LINGERING_MAX: usize = 64;
+/// Descriptors above what clients may have that those may take while they linger.
+const LINGERING_DESCRIPTORS_MAX: usize = 8;
 
-/// How long such a connection lingers.
+/// How long such a connection may take to ask, and how long it lingers when it is answered.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// Bytes of a refused request that are looked at. One that goes on is answered without a look at the rest.
+const REFUSED_BYTES_MAX: usize = 4 * 1024;
+
+const TOO_MANY_DETAIL: &str = "this node has as many connections as it takes";
+const TOO_MANY_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: application/problem+json\r\n\
@@ -64,7 +68,8 @@ pub(crate) async fn run(
             Ok((tcp, peer)) => {
                 failing = false;
                 shared.metrics.accepts.inc();
-                let Some(place) = Place::take(shared) else {
+                let place = Place::take(shared).filter(|_| shared.may_keep(&tcp, 0));
+                let Some(place) = place else {
                     shared.metrics.connections_refused.inc();
                     refuse(shared, tcp, tls.is_some(), &lingering);
                     continue;
@@ -123,7 +128,7 @@ fn prepare(tcp: &TcpStream, shared: &Shared) -> io::Result<()> {
     tcp.set_nodelay(true)?;
     let socket = SockRef::from(tcp);
     socket.set_tcp_user_timeout(Some(limits.tcp_user_timeout))?;
-    socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
+    socket.set_tcp_notsent_lowat(limits.unsent_bytes_max)?;
     // Reaps half-open peers of connections on which nothing is sent, such as a parked poll's.
     let keepalive = TcpKeepalive::new()
         .with_time(limits.ping_interval.max(KEEPALIVE_MIN))
@@ -149,16 +154,26 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Says 503 unread, where that costs little, and closes. Under TLS nothing can be said without a handshake.
+/// Says 503 to one that came too many, where that costs little, and closes. Under TLS nothing can be said without a
+/// handshake.
 fn refuse(shared: &Arc<Shared>, mut tcp: TcpStream, is_tls: bool, lingering: &Arc<AtomicUsize>) {
-    if is_tls || lingering.load(Ordering::Relaxed) >= LINGERING_MAX {
+    if is_tls
+        || lingering.load(Ordering::Relaxed) >= shared.node.limits().refusals_lingering_max
+        || !shared.may_keep(&tcp, LINGERING_DESCRIPTORS_MAX)
+    {
         return;
     }
     lingering.fetch_add(1, Ordering::Relaxed);
     let lingering = Arc::clone(lingering);
     shared.spawn(async move {
+        let mut asked = Vec::with_capacity(1024);
+        let read = timeout(LINGER, read_head(&mut tcp, &mut asked)).await;
+        if let Ok(Err(_)) = read {
+            lingering.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
         let _ = timeout(LINGER, async {
-            tcp.write_all(TOO_MANY).await?;
+            tcp.write_all(&refusal(&asked)).await?;
             tcp.shutdown().await?;
             // A close with unread bytes is a reset, which may overtake the answer.
             let mut scratch = [0; 1024];
@@ -168,6 +183,43 @@ fn refuse(shared: &Arc<Shared>, mut tcp: TcpStream, is_tls: bool, lingering: &Ar
         .await;
         lingering.fetch_sub(1, Ordering::Relaxed);
     });
+}
+
+async fn read_head(tcp: &mut TcpStream, asked: &mut Vec<u8>) -> io::Result<()> {
+    while asked.len() < REFUSED_BYTES_MAX && !asked.windows(4).any(|end| end == b"\r\n\r\n") {
+        if tcp.read_buf(asked).await? == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The answer to a request that has not been looked at any closer. An `EventSource` is told in its own way, for a 503 would
+/// be its end.
+fn refusal(asked: &[u8]) -> Cow<'static, [u8]> {
+    let asked = String::from_utf8_lossy(asked).to_ascii_lowercase();
+    let is_stream = asked.starts_with("get /v1/sse")
+        && asked
+            .lines()
+            .any(|line| line.starts_with("accept:") && line.contains("text/event-stream"));
+    if is_stream {
+        Cow::Owned(refused_stream(TOO_MANY_DETAIL, TOO_MANY_RETRY_AFTER))
+    } else {
+        Cow::Borrowed(TOO_MANY)
+    }
+}
+
+/// A whole response to an `EventSource`, without its CORS headers: one of another origin fails by them, and comes back.
+fn refused_stream(detail: &'static str, after: Duration) -> Vec<u8> {
+    let events = refusal::closing_events(detail, after);
+    let mut response = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: {EVENT_STREAM}\r\ncache-control: no-store\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n",
+        events.len()
+    )
+    .into_bytes();
+    response.extend(events);
+    response
 }
 
 #[cfg(test)]
@@ -183,6 +235,11 @@ mod tests {
             "{}",
             body.len()
         );
-        assert!(serde_json::from_str::<serde_json::Value>(body).is_ok());
+        let problem: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(problem["detail"], TOO_MANY_DETAIL);
+        assert_eq!(
+            problem["retry_after"],
+            TOO_MANY_RETRY_AFTER.as_millis() as u64
+        );
     }
 }

@@ -43,7 +43,7 @@ async fn attempt(shared: &Shared, head: &Parts) -> Result<PollBatch, Refusal> {
     if head.method != Method::GET {
         return Err(Refusal::method("GET"));
     }
-    let mut query = Query::parse(head.uri.query())?;
+    let mut query = Query::parse(head.uri.query(), shared.node.limits())?;
     let wait = query
         .wait
         .unwrap_or(WAIT)

@@ -5,11 +5,17 @@
 //! shard's policy applies as if the socket were the client's.
 
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http_body::Frame;
 use socket2::{SockRef, Socket};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// Bytes moved at once; one buffer a direction, for as long as the connection lives.
@@ -31,6 +37,57 @@ pub(crate) fn pair() -> io::Result<(Socket, UnixStream)> {
     SockRef::from(&near).set_send_buffer_size(PAIR_BYTES_MAX)?;
     let near = near.into_std()?;
     Ok((Socket::from(std::os::fd::OwnedFd::from(near)), far))
+}
+
+/// A response's body out of what the node writes, and the work that fills it.
+///
+/// Work of its own, because a body is not looked at while its stream's window is closed: a client that opens streams and
+/// takes nothing would hold their descriptors for as long as it likes, though their sessions have long been closed.
+pub(crate) fn body(
+    mut far: UnixStream,
+    write_timeout: Duration,
+) -> (Body, impl Future<Output = ()> + Send) {
+    // One chunk waits in the channel and one in the stream, beside what the pair holds.
+    let (chunks, receiver) = mpsc::channel::<io::Result<Bytes>>(1);
+    let pumping = async move {
+        loop {
+            let place = match timeout(write_timeout, chunks.reserve()).await {
+                Ok(Ok(place)) => place,
+                Ok(Err(_)) => return,
+                Err(_) => {
+                    tracing::debug!("an event stream's client takes nothing");
+                    return;
+                }
+            };
+            let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
+            let read = tokio::select! {
+                read = far.read_buf(&mut chunk) => read,
+                () = chunks.closed() => return,
+            };
+            match read {
+                Ok(0) => return,
+                Ok(_) => place.send(Ok(chunk.freeze())),
+                Err(error) => return place.send(Err(error)),
+            }
+        }
+    };
+    let received = Received(receiver);
+    (Body::new(received), pumping)
+}
+
+struct Received(mpsc::Receiver<io::Result<Bytes>>);
+
+impl http_body::Body for Received {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let chunk = self.get_mut().0.poll_recv(cx);
+        chunk.map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
+    }
 }
 
 /// Moves bytes both ways until both directions have ended, or one has and the other does not follow.

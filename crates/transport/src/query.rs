@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use switchboard_core::cursor::Cursor;
-use switchboard_core::{ChannelName, ClientError, ErrorCode};
+use switchboard_core::{ChannelName, ClientError, ErrorCode, Limits};
 use switchboard_protocol::cursor;
 
 /// The longest `heartbeat`: a day. More is a mistake in units.
@@ -38,7 +38,7 @@ impl Query {
     ///
     /// # Errors
     /// `bad_request`; the message names the parameter.
-    pub(crate) fn parse(text: Option<&str>) -> Result<Self, ClientError> {
+    pub(crate) fn parse(text: Option<&str>, limits: &Limits) -> Result<Self, ClientError> {
         let mut query = Self::default();
         let mut named = HashSet::new();
         let mut given = HashSet::new();
@@ -64,7 +64,7 @@ impl Query {
                     }
                 }
                 Parameter::Rewind => query.rewind = number(&name, &value)?,
-                Parameter::Cursor => query.cursor = read_cursor(&name, &value)?,
+                Parameter::Cursor => query.cursor = read_cursor(&name, &value, limits)?,
                 Parameter::Token => query.token = Some(value.into_owned()),
                 Parameter::Heartbeat => query.heartbeat = Some(heartbeat(&name, &value)?),
                 Parameter::Key => query.key = Some(value.into_owned()),
@@ -76,11 +76,15 @@ impl Query {
 }
 
 /// Reads a cursor; an empty one is none, as a client sends it that has nothing yet.
-pub(crate) fn read_cursor(name: &str, value: &str) -> Result<Option<Cursor>, ClientError> {
+pub(crate) fn read_cursor(
+    name: &str,
+    value: &str,
+    limits: &Limits,
+) -> Result<Option<Cursor>, ClientError> {
     if value.is_empty() {
         return Ok(None);
     }
-    cursor::decode(value)
+    cursor::decode(value, limits.cursor_bytes_max)
         .map(Some)
         .map_err(|error| bad(name, error))
 }
@@ -160,9 +164,13 @@ mod tests {
 
     use super::*;
 
+    fn parse(text: Option<&str>) -> Result<Query, ClientError> {
+        Query::parse(text, &Limits::default())
+    }
+
     #[test]
     fn channels_keep_their_order_and_lose_their_duplicates() {
-        let query = Query::parse(Some(
+        let query = parse(Some(
             "channel=b:1&channel=a%3A2&channel=b:1&other=x&channel=a+b",
         ))
         .ok()
@@ -186,27 +194,27 @@ mod tests {
             "rewind=5&cursor={}&token=a.b+c&heartbeat=2.5&key=k&wait=0.25&&x",
             cursor::encode(&cursor)
         );
-        let query = Query::parse(Some(&text)).ok().unwrap();
+        let query = parse(Some(&text)).ok().unwrap();
         assert_eq!(query.rewind, 5);
         assert_eq!(query.cursor, Some(cursor));
         assert_eq!(query.token.as_deref(), Some("a.b+c"));
         assert_eq!(query.heartbeat, Some(Duration::from_millis(2500)));
         assert_eq!(query.key.as_deref(), Some("k"));
         assert_eq!(query.wait, Some(Duration::from_millis(250)));
-        let none = Query::parse(None).ok().unwrap();
+        let none = parse(None).ok().unwrap();
         assert!(
             none.channels.is_empty()
                 && none.cursor.is_none()
                 && none.token.is_none()
                 && none.wait.is_none()
         );
-        assert!(Query::parse(Some("cursor=")).ok().unwrap().cursor.is_none());
+        assert!(parse(Some("cursor=")).ok().unwrap().cursor.is_none());
     }
 
     #[test]
     fn garbage_is_refused_by_name() {
         let check = |text: &str, message: &str| {
-            let error = Query::parse(Some(text))
+            let error = parse(Some(text))
                 .err()
                 .unwrap_or_else(|| panic!("{text} was taken"));
             assert_eq!(

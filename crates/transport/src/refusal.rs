@@ -3,6 +3,7 @@
 //! One table turns codes into statuses. An `EventSource` gives up for ever on an HTTP error, so to a request for an event
 //! stream a refusal that will pass is a stream of one `close` frame, which ends.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -16,6 +17,9 @@ use switchboard_protocol::{Wire, sse, wire};
 
 use crate::clients::Shared;
 use crate::opening::{client_ip, texts};
+
+/// The media type of event streams.
+pub(crate) const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
 
 /// When to come back, where whoever refused did not say.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -131,12 +135,8 @@ impl Refusal {
 
     /// The answer to a request for an event stream.
     fn into_events(self) -> Response {
-        let after = jittered(self.error.retry_after.unwrap_or(RETRY_AFTER));
-        let mut close = Close::new(CloseCode::TRY_LATER, self.error.message);
-        close.reconnect_after_ms = Some(after.as_millis() as u64);
-        let mut body = Vec::new();
-        sse::retry(after, false, &mut body);
-        body.extend_from_slice(&wire::encode_close(&close, Wire::SseRaw));
+        let after = self.error.retry_after.unwrap_or(RETRY_AFTER);
+        let body = closing_events(self.error.message, after);
         let mut response = Response::new(Body::from(body));
         event_stream_headers(&mut response);
         response
@@ -173,13 +173,21 @@ impl Shared {
     }
 }
 
+/// A whole event stream that says when to come back, and no more.
+pub(crate) fn closing_events(message: impl Into<Cow<'static, str>>, after: Duration) -> Vec<u8> {
+    let after = jittered(after);
+    let mut close = Close::new(CloseCode::TRY_LATER, message);
+    close.reconnect_after_ms = Some(after.as_millis() as u64);
+    let mut events = Vec::new();
+    sse::retry(after, false, &mut events);
+    events.extend_from_slice(&wire::encode_close(&close, Wire::SseRaw));
+    events
+}
+
 /// The headers of every event stream.
 pub(crate) fn event_stream_headers(response: &mut Response) {
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/event-stream; charset=utf-8"),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // nginx would hold events back to fill its buffers.
     headers.insert(

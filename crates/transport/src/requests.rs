@@ -11,11 +11,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::Request;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Version, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
+use switchboard_core::ErrorCode;
 use tower::ServiceExt;
 
+use crate::refusal::Refusal;
 use crate::takeover::Slot;
 
 /// The other end of the socket that a request came by; an extension of each request.
@@ -50,6 +52,14 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        if request.version() == Version::HTTP_11 && !has_one_host(request.headers()) {
+            // RFC 9112, section 3.2: who is meant must be as clear to a proxy before us as it is to us.
+            let message = "a request has one `Host`";
+            let refusal =
+                Refusal::with_status(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, message)
+                    .header(header::CONNECTION, HeaderValue::from_static("close"));
+            return Box::pin(std::future::ready(Ok(refusal.into_response())));
+        }
         let mut request = request.map(Body::new);
         let extensions = request.extensions_mut();
         extensions.insert(Peer(self.peer));
@@ -69,6 +79,10 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
             })
         })
     }
+}
+
+fn has_one_host(headers: &HeaderMap) -> bool {
+    headers.get_all(header::HOST).iter().count() == 1
 }
 
 struct BusyBody {

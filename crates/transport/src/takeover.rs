@@ -13,13 +13,20 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use bytes::Bytes;
 use http_body::Frame;
+use socket2::Socket;
+use switchboard_core::ClientError;
 use switchboard_node::{Admission, Opening};
+use tokio::net::UnixStream;
+
+use crate::clients::Shared;
 
 /// What a socket is handed over for.
 #[derive(Debug)]
 pub(crate) struct Handover {
     pub(crate) opening: Opening,
     pub(crate) admission: Admission,
+    /// Where the node cannot own the connection: the near end for the node, the far end for the pump.
+    pub(crate) pair: Option<(Socket, UnixStream)>,
 }
 
 /// One HTTP/1 connection's slot.
@@ -29,9 +36,30 @@ pub(crate) struct Slot {
     /// Everything that was written since the slot was filled has reached the kernel. Written by the stream, and reset
     /// by filling: hyper writes the head between the two.
     flushed: AtomicBool,
+    /// The connection speaks TLS, so the node cannot own it.
+    is_tls: bool,
 }
 
 impl Slot {
+    /// The slot of a connection.
+    pub(crate) fn new(is_tls: bool) -> Self {
+        Self {
+            is_tls,
+            ..Self::default()
+        }
+    }
+
+    /// What the connection is pumped through, where it must be. Made before anything is promised to the client.
+    ///
+    /// # Errors
+    /// `unavailable` when descriptors are short.
+    pub(crate) fn pair(
+        &self,
+        shared: &Shared,
+    ) -> Result<Option<(Socket, UnixStream)>, ClientError> {
+        self.is_tls.then(|| shared.pair()).transpose()
+    }
+
     /// Leaves a handover for the connection. To be called as the last thing before the response is returned.
     pub(crate) fn fill(&self, handover: Handover) {
         let mut slot = self.lock();

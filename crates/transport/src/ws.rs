@@ -14,7 +14,7 @@ use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use switchboard_core::{ClientError, ErrorCode};
-use switchboard_node::{Admission, Opening, Transport};
+use switchboard_node::Transport;
 use switchboard_protocol::Wire;
 use switchboard_protocol::websocket::extensions;
 use switchboard_protocol::websocket::handshake::{self, HandshakeError, UpgradeRequest};
@@ -48,14 +48,19 @@ async fn attempt(shared: &Arc<Shared>, head: &mut Parts) -> Result<Response, Ref
     if head.method != Method::GET && !is_connect {
         return Err(Refusal::method("GET"));
     }
-    let query = Query::parse(head.uri.query())?;
+    let query = Query::parse(head.uri.query(), shared.node.limits())?;
     let terms = Terms::agree(shared, head)?;
     let opening = opening::check(shared, head, query, Transport::WebSocket, terms.wire).await?;
     let admission = shared.node.admit(&opening.identity)?;
     let response = if is_http2 {
         let upgrade = check_connect(head)?;
+        let handover = Handover {
+            opening,
+            admission,
+            pair: Some(shared.pair()?),
+        };
         let busy = head.extensions.get().cloned();
-        spawn_tunnel(shared, upgrade, busy, opening, admission);
+        spawn_tunnel(shared, upgrade, busy, handover);
         // RFC 8441, section 5: a 200, without the key's echo.
         Response::new(Body::empty())
     } else {
@@ -64,7 +69,11 @@ async fn attempt(shared: &Arc<Shared>, head: &mut Parts) -> Result<Response, Ref
             .extensions
             .get()
             .ok_or_else(|| refusal(HandshakeError::NotUpgrade))?;
-        slot.fill(Handover { opening, admission });
+        slot.fill(Handover {
+            opening,
+            admission,
+            pair: slot.pair(shared)?,
+        });
         switching_protocols(&accept)
     };
     Ok(terms.write(response))
@@ -192,25 +201,22 @@ fn switching_protocols(accept: &str) -> Response {
 }
 
 /// Connects a stream of HTTP/2, once it is open, to the node.
-fn spawn_tunnel(
-    shared: &Arc<Shared>,
-    upgrade: OnUpgrade,
-    busy: Option<Busy>,
-    opening: Opening,
-    admission: Admission,
-) {
+fn spawn_tunnel(shared: &Arc<Shared>, upgrade: OnUpgrade, busy: Option<Busy>, handover: Handover) {
     let node = shared.node.clone();
     shared.spawn(async move {
-        let tunnel = async {
-            Ok::<_, Box<dyn std::error::Error + Send + Sync>>((upgrade.await?, pump::pair()?))
-        };
-        match tunnel.await {
-            Ok((upgraded, (near, far))) => {
+        let Handover {
+            opening,
+            admission,
+            pair,
+        } = handover;
+        match (upgrade.await, pair) {
+            (Ok(upgraded), Some((near, far))) => {
                 let write_timeout = node.limits().outbox_age_max;
                 node.adopt(opening, admission, near, bytes::Bytes::new());
                 pump::run(far, TokioIo::new(upgraded), write_timeout).await;
             }
-            Err(error) => tracing::debug!(%error, "tunnel could not be opened"),
+            (Err(error), _) => tracing::debug!(%error, "tunnel could not be opened"),
+            (Ok(_), None) => tracing::error!("a tunnel was opened without a pair"),
         }
         drop(busy);
     });

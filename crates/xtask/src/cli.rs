@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::instructions;
 use crate::test::{self, TestOptions};
 use crate::tidy;
 use crate::workspace::Workspace;
@@ -22,7 +23,7 @@ enum Chore {
     /// Run every test: install what is missing, check, build, and test from outside
     ///
     /// On a Debian-like machine with a Rust toolchain this is the only command needed. What the tests use from outside
-    /// (Redis, nginx, HAProxy, Chromium, Node.js, Python and packages of theirs) is found or installed first, and said
+    /// (Redis, nginx, HAProxy, Chromium, valgrind, Node.js, Python and packages of theirs) is found or installed first, and said
     /// so. All stages run even if one fails; a stage is left out only if one that it needs has failed. The last line
     /// is `N passed, N failed`, counted from what the test programs said.
     Test(TestOptions),
@@ -30,6 +31,12 @@ enum Chore {
     ///
     /// Takes well under a second. Each finding is a line `path:line: message`.
     Tidy,
+    /// Count the instructions of a delivery and compare them with crates/node/benches/instructions.toml
+    Instructions {
+        /// Write what was counted into that file instead: a change that costs is worth it, or one that saves is there
+        #[arg(long)]
+        update: bool,
+    },
 }
 
 impl Cli {
@@ -44,6 +51,10 @@ impl Cli {
                 } else {
                     ExitCode::FAILURE
                 })
+            }
+            Chore::Instructions { update } => {
+                instructions::check(&Workspace::find()?, update)?;
+                Ok(ExitCode::SUCCESS)
             }
         }
     }

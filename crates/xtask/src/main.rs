@@ -7,7 +7,7 @@
 //! works inside. This crate depends on no other of the workspace.
 //!
 //! Reading order: [`cli`], [`test`] (the stages), [`tools`] (what the tests need from outside), [`tidy`] (the checks),
-//! [`proto`], [`process`] and [`workspace`].
+//! [`proto`], [`instructions`], [`process`] and [`workspace`].
 //!
 //! To add a stage: a variant of `test::stage::Stage`, its arm in `test::Run::carry_out`. To add a check: a file in
 //! `tidy/` with a function from the tree to its findings, a line in `tidy::CHECKS`, and a test that sees it go red.
@@ -15,6 +15,7 @@
 #![allow(clippy::print_stdout, reason = "a command line tool talks on stdout")]
 
 mod cli;
+mod instructions;
 mod process;
 mod proto;
 mod test;

@@ -17,7 +17,7 @@ use self::stage::Stage;
 use self::tally::Tally;
 use crate::tools::Tools;
 use crate::workspace::Workspace;
-use crate::{process, proto, tidy};
+use crate::{instructions, process, proto, tidy};
 
 /// The crate with the black-box tests, which need a built server and tools from outside.
 const BLACKBOX_CRATE: &str = "switchboard-tests";
@@ -146,8 +146,18 @@ impl Run {
             Stage::Unit => {
                 let mut command = workspace.cargo(["test", "--workspace", "--no-fail-fast"]);
                 command.args(["--exclude", BLACKBOX_CRATE]);
-                self.cargo_test(command)
+                let crates = self.cargo_test(command);
+                if !self.options.filter.is_empty() {
+                    return crates;
+                }
+                // A run of its own, for no program of the other stages may have the feature. It names the whole
+                // workspace as well, so that what both depend on is built once.
+                let mut command = workspace.cargo(["test", "--workspace", "--test", "allocations"]);
+                command.args(["--exclude", BLACKBOX_CRATE]);
+                command.args(["--features", "switchboard-node/bench"]);
+                crates.and(self.cargo_test(command))
             }
+            Stage::Instructions => instructions::check(workspace, false),
             Stage::Build => {
                 let mut command = workspace.cargo(["build", "--package", "switchboard-server"]);
                 process::run(&mut command)?;

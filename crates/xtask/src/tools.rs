@@ -56,7 +56,7 @@ impl Tools {
     /// Tells a command where everything is, by variables of the environment.
     ///
     /// `SWITCHBOARD_REDIS_SERVER`, `SWITCHBOARD_NGINX`, `SWITCHBOARD_HAPROXY`, `SWITCHBOARD_CHROMIUM`,
-    /// `SWITCHBOARD_CURL`: programs. `SWITCHBOARD_PYTHON`: the Python that has the packages. `SWITCHBOARD_NODE`: the
+    /// `SWITCHBOARD_CURL`, `SWITCHBOARD_VALGRIND`: programs. `SWITCHBOARD_PYTHON`: the Python that has the packages. `SWITCHBOARD_NODE`: the
     /// Node.js program, which is also the one in `PATH`. `SWITCHBOARD_NODE_MODULES`: the directory `node_modules`.
     pub(crate) fn tell(&self, command: &mut Command) -> Result<()> {
         for (program, path) in &self.programs {
@@ -70,6 +70,11 @@ impl Tools {
         command.env("PATH", path_with(&self.node.program)?);
         Ok(())
     }
+}
+
+/// The valgrind program, for a chore that needs nothing else.
+pub(crate) fn valgrind() -> Result<PathBuf> {
+    system::find_or_install_one("valgrind")
 }
 
 /// `PATH`, with the directory of `program` in front if it is not in there already.

@@ -122,6 +122,24 @@ impl Ws {
         }
     }
 
+    /// The next text message.
+    ///
+    /// # Errors
+    /// Something else comes, or nothing.
+    pub async fn text(&mut self) -> Result<String> {
+        loop {
+            match self
+                .message(Instant::now() + SOON)
+                .await?
+                .context("no text message came")??
+            {
+                Message::Text(text) => return Ok(text.to_string()),
+                Message::Ping(_) | Message::Pong(_) => {}
+                other => bail!("a text message was expected, not {other:?}"),
+            }
+        }
+    }
+
     /// Sends a text message.
     ///
     /// # Errors

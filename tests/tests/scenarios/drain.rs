@@ -132,6 +132,24 @@ async fn clients_are_sent_away_spread_out() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_drain_does_not_wait_for_polls_that_may_come() -> Result<()> {
+    let mut hub = Hub::start_with(|config| {
+        config
+            .set("drain.ready_delay_s", "0")
+            .set("drain.window_s", "1")
+            .set("drain.deadline_s", "60")
+            .set("limits.close_timeout_s", "60");
+    })
+    .await?;
+    // It has polled, and does not now.
+    let _between_polls = hub.client(Transport::Poll, "alice", &["chat:1"]).await?;
+    hub.signal("TERM")?;
+    let status = hub.ended(SOON).await?;
+    ensure!(status.success(), "it ended with {status}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_second_signal_ends_it_at_once() -> Result<()> {
     let mut hub = Hub::start_with(|config| {
         config

@@ -6,7 +6,8 @@ use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use serde_json::json;
 use switchboard_tests::client::Refused;
-use switchboard_tests::raw::Raw;
+use switchboard_tests::raw::{Out, Raw, opcode};
+use switchboard_tests::services::item;
 use switchboard_tests::waiting::until;
 use switchboard_tests::{Hub, Transport, every_transport};
 
@@ -14,6 +15,7 @@ every_transport!(
     a_command_that_is_too_long_is_refused,
     a_payload_that_is_too_long_is_refused,
     subscriptions_of_a_session_are_bounded,
+    channels_are_as_many_as_a_cursor_holds,
     sessions_of_the_node_are_bounded,
     sessions_of_a_user_are_bounded,
     commands_at_ten_times_the_rate_are_refused_and_others_unharmed,
@@ -94,6 +96,57 @@ async fn subscriptions_of_a_session_are_bounded(transport: Transport) -> Result<
         hub.client(transport, "bob", &["chat:1", "chat:2", "chat:3"])
             .await,
     )?;
+    ensure!(
+        refused.status == 400 && refused.code == "limit_exceeded",
+        "{refused:?}"
+    );
+    Ok(())
+}
+
+async fn channels_are_as_many_as_a_cursor_holds(transport: Transport) -> Result<()> {
+    const FIT: usize = 22;
+    let names: Vec<String> = (0..=FIT).map(|n| format!("chat:{n:0245}")).collect();
+    let named = |count: usize| names.iter().take(count).map(String::as_str).collect();
+    let opening: Vec<&str> = named(10);
+    let too_many: Vec<&str> = named(FIT + 1);
+    let hub = Hub::start().await?;
+    let services = hub.services().await?;
+    let mut client = hub.client(transport, "alice", &opening).await?;
+    for name in &names[10..FIT] {
+        client
+            .command("subscribe", json!({"channel": name}))
+            .await?;
+    }
+    let last = json!({"channel": names[FIT]});
+    if transport == Transport::WebSocket {
+        // Its client has the positions themselves.
+        client.command("subscribe", last).await?;
+        hub.client(transport, "bob", &too_many).await?;
+        return Ok(());
+    }
+    client
+        .refused("subscribe", last.clone(), "limit_exceeded")
+        .await?;
+    for name in &names[..FIT] {
+        services.publish_numbers(name, 0..1).await?;
+        client.numbers(name, 0..1).await?;
+    }
+    let place = client.drop_abruptly();
+    services.publish_numbers(&names[FIT - 1], 1..2).await?;
+    let mut client = place.resume(&hub, transport).await?;
+    client.numbers(&names[FIT - 1], 1..2).await?;
+    for name in &names[..FIT] {
+        ensure!(client.recovered(name), "{name} was not resumed");
+    }
+    client
+        .refused("subscribe", last.clone(), "limit_exceeded")
+        .await?;
+    client
+        .command("unsubscribe", json!({"channel": names[0]}))
+        .await?;
+    client.command("subscribe", last).await?;
+
+    let refused = Refused::of(hub.client(transport, "bob", &too_many).await)?;
     ensure!(
         refused.status == 400 && refused.code == "limit_exceeded",
         "{refused:?}"
@@ -210,6 +263,63 @@ async fn commands_at_ten_times_the_rate_are_refused_and_others_unharmed(
         );
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn bounds_of_publications_bodies_and_fragments_are_those_configured() -> Result<()> {
+    let hub = Hub::start_with(|config| {
+        config
+            .set("limits.publication_id_bytes_max", "16")
+            .set("limits.tags_max", "1")
+            .set("limits.tags_bytes_max", "8")
+            .set("limits.commands_per_body_max", "2")
+            .set("limits.fragments_max", "2");
+    })
+    .await?;
+    let services = hub.services().await?;
+    let tagged = |id: usize, tags: &[(&str, &str)]| {
+        let mut item = item("chat:1", &json!(1));
+        item.id = "x".repeat(id);
+        let tags = tags.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
+        item.tags = tags.collect();
+        services.publish_item(item)
+    };
+    tagged(16, &[("a", "1234567")]).await?;
+    for (id, tags) in [
+        (17, &[][..]),
+        (1, &[("a", "12345678")]),
+        (1, &[("a", ""), ("b", "")]),
+    ] {
+        let refused = tagged(id, tags).await.err().context("it was published")?;
+        let status = refused.downcast::<tonic::Status>()?;
+        ensure!(status.code() == tonic::Code::InvalidArgument, "{status:?}");
+    }
+
+    let mut sse = hub.client(Transport::Sse, "alice", &["chat:1"]).await?;
+    let publish = |id: usize| json!({"channel": "chat:1", "data": 1, "id": "y".repeat(id)});
+    sse.command("publish", publish(16)).await?;
+    sse.refused("publish", publish(17), "bad_request").await?;
+    let ping = "{\"id\":1,\"ping\":{}}\n";
+    let (status, _) = sse.send_raw(ping.repeat(2)).await?.context("no answer")?;
+    ensure!(status == 200, "{status}");
+    let (status, body) = sse.send_raw(ping.repeat(3)).await?.context("no answer")?;
+    ensure!(
+        status == 413 && body.contains("more than 2 commands"),
+        "{status} {body}"
+    );
+
+    let bearer = format!("Authorization: Bearer {}\r\n", hub.token("bob"));
+    let (mut raw, _) = Raw::websocket(hub.clients, "/v1/ws", &bearer).await?;
+    raw.send(&Out::new(opcode::TEXT, "{\"id\":1,").unfinished())
+        .await?;
+    raw.send(&Out::new(opcode::CONTINUATION, "\"ping\":{}}"))
+        .await?;
+    raw.until_text("ping").await?;
+    raw.send(&Out::new(opcode::TEXT, "").unfinished()).await?;
+    let second = Out::new(opcode::CONTINUATION, "").unfinished();
+    raw.send(&second).await?;
+    raw.send(&second).await?;
+    raw.closed(1008).await
 }
 
 #[tokio::test]

@@ -2,12 +2,15 @@
 
 mod channels;
 mod commands;
+mod descriptors;
 mod drain;
 mod expiry;
 mod fan_out;
 mod heartbeat;
 mod http2;
+mod json_text;
 mod limits;
+mod own_tls;
 mod payloads;
 mod poll_answers;
 mod presence;
@@ -16,6 +19,7 @@ mod publishing;
 mod recovery;
 mod session_keys;
 mod sessions;
+mod slow_bursts;
 mod slow_consumer;
 mod sse_stream;
 mod tokens;

@@ -7,12 +7,13 @@ use switchboard_api::{Api, ApiBounds, ApiConfig, ApiTls, Health, ServeError};
 use switchboard_auth::{ApiKeyConfig, ApiKeySecret, ApiKeys, Issuer, Scope};
 use switchboard_core::identity::BoxFuture;
 use switchboard_core::{
-    ChannelName, ChannelPattern, ErrorCode, Identity, Limits, Policy, PolicyTable, TokenError,
-    TokenVerifier,
+    ChannelName, ChannelPattern, ErrorCode, Grants, Identity, Limits, Policy, PolicyTable,
+    TokenError, TokenVerifier,
 };
 use switchboard_engine::{MemoryConfig, MemoryEngine, Sink};
-use switchboard_node::{Engine, Node, NodeConfig};
+use switchboard_node::{Engine, Node, NodeConfig, Opening, Transport};
 use switchboard_proto::api::v1;
+use switchboard_protocol::wire::Wire;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -251,4 +252,31 @@ pub(crate) async fn next<T>(stream: &mut tonic::Streaming<T>) -> Result<Option<T
     tokio::time::timeout(PATIENCE, stream.message())
         .await
         .expect("an update comes soon")
+}
+
+/// A session of a user, by long poll: the only transport without a socket.
+pub(crate) async fn open_session(hub: &Hub, user: &str, channels: &[&str]) {
+    let grants = Grants {
+        channels: channels.iter().map(|name| channel(name)).collect(),
+        ..Grants::default()
+    };
+    let identity = Arc::new(Identity {
+        user: Some(user.into()),
+        info: None,
+        grants: Arc::new(grants),
+        expires_at_ms: None,
+        token_id: None,
+    });
+    let admission = hub.node.admit(&identity).unwrap();
+    let opening = Opening {
+        identity,
+        transport: Transport::Poll,
+        wire: Wire::Poll,
+        channels: Vec::new(),
+        rewind: 0,
+        cursor: None,
+        heartbeat: None,
+        client_ip: None,
+    };
+    hub.node.open_poll(opening, admission).await.unwrap();
 }

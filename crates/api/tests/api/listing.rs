@@ -1,52 +1,21 @@
 //! Lists and history: pages, what a caller may see, what a session shows.
 
-use std::sync::Arc;
-
-use switchboard_core::{Grants, Identity, NodeId, SessionId};
+use switchboard_core::{NodeId, SessionId};
 use switchboard_engine::JoinRequest;
-use switchboard_node::{Opening, Transport};
 use switchboard_proto::api::v1;
 use switchboard_proto::api::v1::channel_service_client::ChannelServiceClient;
 use switchboard_proto::api::v1::presence_service_client::PresenceServiceClient;
 use switchboard_proto::api::v1::publish_service_client::PublishServiceClient;
 use switchboard_proto::api::v1::session_service_client::SessionServiceClient;
-use switchboard_protocol::wire::Wire;
 use tonic::Code;
 
-use crate::fixture::{ALL, Hub, READER, assert_refused, channel, item, request};
+use crate::fixture::{ALL, Hub, READER, assert_refused, channel, item, open_session, request};
 
 async fn publish(hub: &Hub, names: &[&str]) {
     let mut client = PublishServiceClient::new(hub.client(ALL).await);
     for name in names {
         client.publish(request(item(name, "1"))).await.unwrap();
     }
-}
-
-/// A session of a user, by long poll: the only transport without a socket.
-async fn open_session(hub: &Hub, user: &str, channels: &[&str]) {
-    let grants = Grants {
-        channels: channels.iter().map(|name| channel(name)).collect(),
-        ..Grants::default()
-    };
-    let identity = Arc::new(Identity {
-        user: Some(user.into()),
-        info: None,
-        grants: Arc::new(grants),
-        expires_at_ms: None,
-        token_id: None,
-    });
-    let admission = hub.node.admit(&identity).unwrap();
-    let opening = Opening {
-        identity,
-        transport: Transport::Poll,
-        wire: Wire::Poll,
-        channels: Vec::new(),
-        rewind: 0,
-        cursor: None,
-        heartbeat: None,
-        client_ip: None,
-    };
-    hub.node.open_poll(opening, admission).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

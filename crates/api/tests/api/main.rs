@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "what does not hold here fails the test")]
 
 mod access;
+mod bounds;
 mod fixture;
 mod lifecycle;
 mod listing;

@@ -9,14 +9,19 @@ use super::budget::Budget;
 use super::clock::Now;
 use crate::request::{History, Read, ReadFrom};
 
-/// What a retained publication costs beside its payload, roughly, for the bound on all histories.
+/// What a retained publication costs beside its texts, roughly, for the bound on all histories.
 const PUBLICATION_BYTES: usize = 256;
+
+/// What a tag costs beside its texts: two pointers with their lengths, and what the allocator rounds up.
+const TAG_BYTES: usize = 64;
 
 /// The newest publications of a channel, ascending. Offsets may be missing where a publication skipped history.
 #[derive(Default)]
 pub(super) struct Log {
     entries: VecDeque<Entry>,
     payload_bytes: usize,
+    /// What all entries take of the bound on all histories, in bytes.
+    cost: usize,
     /// The newest publication's `age_max`.
     age_max_ms: u64,
 }
@@ -35,9 +40,10 @@ impl Log {
         retention: Retention,
         budget: &Budget,
     ) {
-        let size = publication.payload.bytes().len();
-        budget.add(size + PUBLICATION_BYTES);
-        self.payload_bytes += size;
+        let cost = cost(&publication);
+        budget.add(cost);
+        self.cost += cost;
+        self.payload_bytes += publication.payload.bytes().len();
         self.entries.push_back(Entry {
             at: now,
             publication,
@@ -75,7 +81,7 @@ impl Log {
 
     /// Gives its bytes back; the log is not to be used any more.
     pub(super) fn release(&self, budget: &Budget) {
-        budget.release(self.payload_bytes + self.entries.len() * PUBLICATION_BYTES);
+        budget.release(self.cost);
     }
 
     /// Reads, for a channel that stands at `top`.
@@ -139,11 +145,22 @@ impl Log {
 
     fn drop_oldest(&mut self, budget: &Budget) {
         if let Some(entry) = self.entries.pop_front() {
-            let size = entry.publication.payload.bytes().len();
-            self.payload_bytes -= size;
-            budget.release(size + PUBLICATION_BYTES);
+            let cost = cost(&entry.publication);
+            budget.release(cost);
+            self.cost -= cost;
+            self.payload_bytes -= entry.publication.payload.bytes().len();
         }
     }
+}
+
+/// What keeping a publication takes, in bytes. A client may send a payload of a byte with kilobytes of tags.
+fn cost(publication: &Publication) -> usize {
+    let tags = publication.tags.iter();
+    let tags: usize = tags
+        .map(|(name, value)| name.len() + value.len() + TAG_BYTES)
+        .sum();
+    let id = publication.id.as_deref().map_or(0, str::len);
+    PUBLICATION_BYTES + publication.payload.bytes().len() + id + tags
 }
 
 /// Reads a channel that retains nothing.

@@ -96,6 +96,41 @@ async fn what_has_expired_is_freed_without_being_asked_for() {
     assert_eq!(engine.stats().channels, 0);
 }
 
+/// Payloads of a byte with the tags that a publication may carry: what is kept is tags, most of all.
+#[tokio::test]
+async fn ids_and_tags_count_towards_the_bound_on_all_histories() {
+    const TAGS_BYTES: usize = 4096;
+    let history_bytes_max = 64 * 1024;
+    let (engine, _sink) = engine(MemoryConfig {
+        history_bytes_max,
+        ..MemoryConfig::default()
+    });
+    let keep = Retention {
+        count_max: 1000,
+        bytes_max: 1_000_000,
+        age_max: Duration::from_mins(1),
+    };
+    let channel = name("a:1");
+    for number in 0..100 {
+        let mut request = publication(&channel, keep);
+        request.id = Some(format!("{number:0>200}").into());
+        request.tags = vec![("tag".into(), "x".repeat(TAGS_BYTES - 3).into())];
+        engine.publish(request).await.unwrap();
+    }
+    let from = ReadFrom::Oldest;
+    let kept = engine.read(&channel, Read { from, limit: 1000 }).await;
+    let kept = kept.unwrap().publications.len();
+    assert!(kept > 0, "nothing is kept");
+    let at_least = kept * (TAGS_BYTES + 200);
+    assert!(
+        at_least <= history_bytes_max,
+        "{kept} publications of {TAGS_BYTES} bytes each are kept"
+    );
+    assert!(engine.stats().history_bytes >= at_least);
+    engine.remove_history(&channel).await.unwrap();
+    assert_eq!(engine.stats().history_bytes, 0);
+}
+
 #[tokio::test]
 async fn all_histories_together_are_bounded_and_the_loss_is_told() {
     let (engine, _sink) = engine(MemoryConfig {

@@ -1,5 +1,6 @@
 //! Executing what clients ask for, one command of a session at a time.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use switchboard_core::{
 };
 use switchboard_engine::{Leaving, ReadFrom};
 use switchboard_protocol::refused::Refused;
+use tokio::sync::oneshot;
 
 use crate::metrics::CauseLabel;
 use crate::publish::Publish;
@@ -109,7 +111,9 @@ impl Shard {
             self.shared.limits.commands_per_second_max,
             self.shared.limits.command_burst_max,
         );
-        let Some(session) = self.slots.find(slot, generation) else {
+        // What was read before the close and not yet done is not done after it.
+        let session = self.slots.find(slot, generation);
+        let Some(session) = session.filter(|session| !session.ended) else {
             return Err(ended());
         };
         session.rate.take(now, rate, burst).map_err(|wait| {
@@ -154,18 +158,28 @@ async fn start_subscription(
         }
         None => false,
     };
-    subscribe(
-        local,
-        slot,
-        generation,
-        Wish {
-            channel,
-            start,
-            told,
-            pinned,
-        },
-    )
-    .await
+    let wish = Wish {
+        channel,
+        start,
+        told,
+        pinned,
+    };
+    if told != Told::Frame {
+        return subscribe(local, slot, generation, wish, None).await;
+    }
+    // A recovery goes at the reader's pace, and whoever polls may read only when the POST has been answered.
+    let (opened, answer) = oneshot::channel();
+    let local = Rc::clone(local);
+    let mut subscribing =
+        Box::pin(async move { subscribe(&local, slot, generation, wish, Some(opened)).await });
+    tokio::select! {
+        biased;
+        result = &mut subscribing => result,
+        Ok(answer) = answer => {
+            tokio::task::spawn_local(subscribing);
+            Ok(answer)
+        }
+    }
 }
 
 /// Checks a channel's own token: valid, of the same user, and granting the channel.
@@ -371,12 +385,12 @@ pub(super) async fn run_post(local: &Local, slot: u32, generation: u32, body: By
         let Some(session) = shard.slots.find(slot, generation) else {
             return Bytes::new();
         };
-        std::rc::Rc::clone(session.gate.get_or_insert_with(Default::default))
+        Rc::clone(session.gate.get_or_insert_with(Default::default))
     };
     let _one_at_a_time = gate.lock().await;
     let limits = local.borrow().shared.limits.clone();
     let mut replies = Vec::new();
-    match switchboard_protocol::commands::split(&body) {
+    match switchboard_protocol::commands::split(&body, limits.commands_per_body_max) {
         Ok(lines) => {
             for line in lines {
                 let asked = switchboard_protocol::json::decode_command(line, &limits);

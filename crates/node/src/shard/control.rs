@@ -149,7 +149,7 @@ impl Shard {
                 pinned: true,
             };
             let channel = wish.channel.clone();
-            if let Err(error) = subscribe(&local, slot, generation, wish).await {
+            if let Err(error) = subscribe(&local, slot, generation, wish, None).await {
                 tracing::debug!(node.id = %shared.id, session.slot = slot, %channel, %error, "service subscription failed");
             }
         });

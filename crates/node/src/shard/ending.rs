@@ -2,6 +2,7 @@
 
 use std::net::Shutdown;
 
+use switchboard_core::cursor::Cursor;
 use switchboard_core::{Close, CloseCode, Frame};
 use switchboard_engine::Leaving;
 use switchboard_protocol::wire::Wire;
@@ -9,9 +10,6 @@ use switchboard_protocol::wire::Wire;
 use crate::metrics::{CloseLabel, TransportLabel};
 use crate::opening::Transport;
 use crate::shard::Shard;
-
-/// How long a client has to take the close before the connection is cut.
-const CLOSING_MS: u64 = 3000;
 
 /// How a session went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +23,26 @@ pub(super) enum Went {
 impl Shard {
     /// Ends a session from this side: it is told, and cut off if it does not go.
     pub(super) fn close(&mut self, slot: u32, close: Close) {
-        let deadline = self.now() + CLOSING_MS;
-        let bound = self.shared.limits.outbox_bytes_max;
+        let polls = self.slots.hot[slot as usize].wire == Wire::Poll;
+        let stands = polls.then(|| Box::new(self.cursor(slot)));
+        self.close_at(slot, close, stands);
+    }
+
+    /// Ends a session that does not read. What it is owed would only keep the close from it; history has it.
+    pub(super) fn close_slow(&mut self, slot: u32) {
+        if self.slots.get(slot).is_none_or(|s| s.closing_ms.is_some()) {
+            return;
+        }
+        self.with_outbox(slot, |outbox| {
+            outbox.forget();
+            Ok(())
+        });
+        let reason = "reads too slowly: come back and recover";
+        self.close_at(slot, Close::new(CloseCode::SLOW_CONSUMER, reason), None);
+    }
+
+    fn close_at(&mut self, slot: u32, close: Close, stands: Option<Box<Cursor>>) {
+        let deadline = self.now() + self.shared.limits.close_timeout.as_millis() as u64;
         let Some(session) = self.slots.get_mut(slot) else {
             return;
         };
@@ -34,6 +50,7 @@ impl Shard {
             return;
         }
         session.closing_ms = Some(deadline);
+        session.closing_cursor = stands;
         let (code, id) = (close.code, session.id);
         // A client that is told to come back resumes, and its members are to stay meanwhile.
         let went = if code.reconnect() {
@@ -41,25 +58,12 @@ impl Shard {
         } else {
             Went::Clean
         };
-        let overflowed = session
-            .outbox
-            .as_ref()
-            .is_some_and(|outbox| outbox.bytes() > bound);
         tracing::debug!(session.id = %id, close.code = code.0, reason = %close.reason, "session closed");
         self.shared
             .metrics
             .closes
             .get_or_create(&CloseLabel { code: code.0 })
             .inc();
-        if overflowed {
-            // It does not read; what it is owed would only keep the close from it. History has it.
-            self.forget_outbox(slot);
-        } else if self.slots.hot[slot as usize].wire == Wire::Poll {
-            let stands = Box::new(self.cursor(slot));
-            if let Some(session) = self.slots.get_mut(slot) {
-                session.closing_cursor = Some(stands);
-            }
-        }
         self.send_frame(slot, &Frame::Close(close));
         self.end(slot, went);
         let Some((place, session)) = self.slots.both(slot) else {
@@ -71,15 +75,8 @@ impl Shard {
         {
             stream.shutdown(Shutdown::Write);
         }
+        self.give_place_back(slot);
         self.look_at(slot, deadline);
-    }
-
-    /// Drops what a session is owed, but for a frame that is half written.
-    fn forget_outbox(&mut self, slot: u32) {
-        self.with_outbox(slot, |outbox| {
-            outbox.forget();
-            Ok(())
-        });
     }
 
     /// Takes a session out of channels, presence, lists and gauges. What is left is its socket and its slot.
@@ -161,6 +158,9 @@ impl Shard {
         let Some(session) = self.slots.remove(slot) else {
             return;
         };
+        if session.admission.is_none() {
+            self.placeless -= 1;
+        }
         if let Some(drained) = &session.drained {
             drained.notify_waiters();
         }

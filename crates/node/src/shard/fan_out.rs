@@ -105,8 +105,7 @@ impl Shard {
             } else if alone || self.channels[at].run.is_some() {
                 self.start(at, items, end, before);
             } else {
-                self.deal_out(at, &items, end);
-                items.clear();
+                self.deal_out(at, &mut items, end);
                 self.work.groups[group] = items;
             }
         }
@@ -134,7 +133,8 @@ impl Shard {
 
     /// Whether so much is being worked off that mail has to wait.
     pub(super) fn is_full(&self) -> bool {
-        self.work.queued + self.pending.accepted.len() >= self.shared.limits.mailbox_len_max
+        self.work.queued + self.pending.items.len() >= self.shared.limits.mailbox_len_max
+            || self.pending.is_full()
     }
 
     /// Decides what of a channel's deliveries goes out now, moves the channel's position, and serves the subscriptions that
@@ -155,44 +155,34 @@ impl Shard {
                 !placed
             });
         }
-        let mut hole = None;
         let mut kept = 0;
         for index in 0..items.len() {
-            let Some(place) = position(&items[index]) else {
-                if let Frame::Gap { position, .. } = items[index].broadcast.frame() {
-                    channel.position = Some(*position);
+            let place = position(&items[index]);
+            if let (Some(place), Some(stands)) = (place, channel.position) {
+                if place.epoch == stands.epoch && place.offset <= stands.offset {
+                    continue;
                 }
-                items.swap(kept, index);
-                kept += 1;
-                continue;
-            };
-            let follows = match channel.position {
-                Some(p) if p.epoch == place.epoch && place.offset <= p.offset => continue,
-                Some(p) => p.epoch == place.epoch && place.offset == p.offset + 1,
-                None => true,
-            };
-            if !follows {
-                hole = Some(index);
-                break;
+                let follows = place.epoch == stands.epoch && place.offset == stands.offset + 1;
+                if !follows && channel.refill.is_none() {
+                    let parked_max = self.shared.limits.sync_parked_max;
+                    channel.refill = Some(Box::new(Refill {
+                        catch_up: CatchUp::refill(stands, parked_max),
+                        items: Vec::new(),
+                    }));
+                    refill::start(&self.me, channel.name.clone());
+                }
+                if let Some(refill) = &mut channel.refill {
+                    // Behind a hole. What has no place is not waited for.
+                    refill.catch_up.park(Item(items[index].clone()));
+                    continue;
+                }
             }
-            channel.position = Some(place);
+            match items[index].broadcast.frame() {
+                Frame::Gap { position, .. } => channel.position = Some(*position),
+                _ => channel.position = place.or(channel.position),
+            }
             items.swap(kept, index);
             kept += 1;
-        }
-        if let Some(index) = hole {
-            let stands = channel
-                .position
-                .expect("a hole is seen only against a position");
-            let mut catch_up = CatchUp::refill(stands, self.shared.limits.sync_parked_max);
-            items[index..]
-                .iter()
-                .filter(|item| position(item).is_some())
-                .for_each(|i| catch_up.park(Item(i.clone())));
-            channel.refill = Some(Box::new(Refill {
-                catch_up,
-                items: Vec::new(),
-            }));
-            refill::start(&self.me, channel.name.clone());
         }
         items.truncate(kept);
         let end = channel.live.len() as u32;
@@ -216,6 +206,12 @@ impl Shard {
                 State::Syncing(syncing) => {
                     let placed = items.iter().filter(|item| position(item).is_some());
                     placed.for_each(|item| syncing.catch_up.park(Item(item.clone())));
+                    // What has no place is in no history: who has been told of the subscription gets it now.
+                    if syncing.told && items.iter().any(is_unplaced) {
+                        let now: Vec<_> =
+                            items.iter().filter(|i| is_unplaced(i)).cloned().collect();
+                        self.owe(slot, &now);
+                    }
                 }
                 State::Ahead(offset) => {
                     let ahead = *offset;
@@ -309,9 +305,7 @@ impl Shard {
             .metrics
             .deliveries
             .inc_by(u64::from(stop - run.next) * job.items.len() as u64);
-        self.see_to_trouble(&job.items, |wire| {
-            job.frames.0[wire.index()].clone().unwrap_or_default()
-        });
+        self.see_to_trouble(&job.items);
         match self.channels[job.channel].run {
             Some(run) if run.next < run.end => self.work.jobs.push_back(job),
             _ => self.finish(job),
@@ -339,15 +333,14 @@ impl Shard {
         }
     }
 
-    fn see_to_trouble(&mut self, items: &[Delivery], joined: impl Fn(Wire) -> Bytes) {
+    fn see_to_trouble(&mut self, items: &[Delivery]) {
         let mut trouble = std::mem::take(&mut self.work.trouble);
         for (slot, what) in trouble.drain(..) {
             match what {
                 Trouble::Look => self.owe(slot, items),
-                Trouble::Blocked(0) => self.block(slot, items),
                 Trouble::Blocked(written) => {
-                    let bytes = joined(self.slots.hot[slot as usize].wire);
-                    self.block_midway(slot, bytes, written);
+                    let wire = self.slots.hot[slot as usize].wire;
+                    self.block(slot, written, items.iter().map(|item| (wire, item)));
                 }
                 Trouble::Broken => self.break_off(slot),
             }
@@ -356,7 +349,9 @@ impl Shard {
     }
 
     /// Deals a channel's deliveries out to its subscribers' pending lists.
-    fn deal_out(&mut self, at: u32, items: &[Delivery], end: u32) {
+    fn deal_out(&mut self, at: u32, items: &mut Vec<Delivery>, end: u32) {
+        let first = self.pending.items.len();
+        let range = first..first + items.len();
         let excluded = self.excluded(items);
         let mut frames = Frames::default();
         let mut indices = [NONE; Wire::COUNT];
@@ -369,7 +364,8 @@ impl Shard {
             }
             let index = &mut indices[place.wire.index()];
             if *index == NONE {
-                *index = self.pending.add(frames.bytes(place.wire, items).clone());
+                let bytes = frames.bytes(place.wire, items).clone();
+                *index = self.pending.add(bytes, place.wire, range.clone());
             }
             self.pending.append(slot, place, *index);
         }
@@ -377,10 +373,8 @@ impl Shard {
             .metrics
             .deliveries
             .inc_by(u64::from(end) * items.len() as u64);
-        self.pending
-            .accepted
-            .extend(items.iter().map(|item| item.accepted));
-        self.see_to_trouble(items, |_| Bytes::new());
+        self.see_to_trouble(items);
+        self.pending.items.append(items);
     }
 
     /// Flushes sessions that have pending frames, at most so many.
@@ -391,14 +385,8 @@ impl Shard {
             };
             self.flush_pending(slot);
         }
-        if self.pending.dirty.is_empty() && !self.pending.accepted.is_empty() {
-            let now = Instant::now();
-            for accepted in self.pending.accepted.drain(..) {
-                self.shared
-                    .metrics
-                    .publish_to_write
-                    .observe((now - accepted).as_secs_f64());
-            }
+        if self.pending.dirty.is_empty() && !self.pending.items.is_empty() {
+            self.observe(&self.pending.items);
             self.pending.clear();
         }
     }
@@ -412,6 +400,12 @@ impl Shard {
                 .observe((now - item.accepted).as_secs_f64());
         }
     }
+}
+
+/// Whether a delivery has no place in its channel, and is no gap: those are of the channel, which a subscription that
+/// syncs is not with yet.
+fn is_unplaced(item: &Delivery) -> bool {
+    position(item).is_none() && !matches!(item.broadcast.frame(), Frame::Gap { .. })
 }
 
 fn channel_name(frame: &Frame) -> Option<&switchboard_core::ChannelName> {

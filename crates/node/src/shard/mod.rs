@@ -8,6 +8,8 @@
 //! State lives in one cell. It is borrowed for a moment at a time and never across an await; what a task remembers of a session is its
 //! slot and generation.
 
+#[cfg(feature = "bench")]
+mod bench;
 pub(crate) mod channels;
 mod command;
 mod control;
@@ -24,6 +26,8 @@ pub(crate) mod slots;
 mod socket;
 pub(crate) mod stream;
 mod subscribe;
+#[cfg(test)]
+pub(crate) mod tests;
 mod timers;
 mod unsubscribe;
 mod write;
@@ -69,13 +73,19 @@ pub(crate) struct Shard {
     pending: pending::Pending,
     /// Poll sessions that are owed an answer when the batch is done.
     polls_due: Vec<u32>,
-    /// Wakes the loop for them.
+    /// Closed poll sessions that hold no place.
+    placeless: u32,
+    /// Wakes the loop for the polls.
     wake: Rc<Notify>,
     /// Channels without subscribers, and until when they are kept.
     unused: VecDeque<(u64, ChannelName)>,
     scratch: Vec<u8>,
     inflater: Inflater,
     random: u32,
+    /// The number of the last attempt to subscribe.
+    attempts: u32,
+    /// A drain has begun, and everybody is to have left by then.
+    drained_by_ms: Option<u64>,
     stopping: bool,
 }
 
@@ -106,8 +116,9 @@ pub(crate) fn start(index: u16, shared: Arc<Shared>) -> io::Result<ShardThread> 
         .spawn(move || {
             let mailbox = Arc::clone(&shared.dispatch.mailboxes[usize::from(index)]);
             let tasks = LocalSet::new();
-            tasks.block_on(&runtime, run(index, shared, Arc::clone(&mailbox)));
-            mailbox.close();
+            let closing = Closing(Arc::clone(&mailbox));
+            tasks.block_on(&runtime, run(index, shared, mailbox));
+            drop(closing);
             // Tasks hold the cell and the cell their sockets: both go here, while the runtime still stands.
             drop(tasks);
             let _ = done.send(());
@@ -115,33 +126,17 @@ pub(crate) fn start(index: u16, shared: Arc<Shared>) -> io::Result<ShardThread> 
     Ok(ShardThread { ended, thread })
 }
 
-async fn run(index: u16, shared: Arc<Shared>, mailbox: Arc<Mailbox<Mail>>) {
-    let mut seed = [0; 4];
-    if let Err(error) = getrandom::fill(&mut seed) {
-        tracing::warn!(%error, "no randomness: jitter starts the same everywhere");
+/// Closes the mailbox when the shard's thread ends, however it ends: nobody waits for room or for an answer then.
+struct Closing(Arc<Mailbox<Mail>>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
     }
-    let now = shared.clock.now_ms();
-    let local = Rc::new_cyclic(|me| {
-        RefCell::new(Shard {
-            index,
-            shared,
-            me: Weak::clone(me),
-            slots: Slots::default(),
-            channels: Channels::default(),
-            users: HashMap::new(),
-            wheel: Wheel::new(now),
-            due: Vec::new(),
-            work: fan_out::Work::default(),
-            pending: pending::Pending::default(),
-            polls_due: Vec::new(),
-            wake: Rc::new(Notify::new()),
-            unused: VecDeque::new(),
-            scratch: vec![0; SCRATCH_BYTES],
-            inflater: Inflater::default(),
-            random: u32::from_le_bytes(seed) | 1,
-            stopping: false,
-        })
-    });
+}
+
+async fn run(index: u16, shared: Arc<Shared>, mailbox: Arc<Mailbox<Mail>>) {
+    let local = Shard::make_cell(index, shared);
     let wake = Rc::clone(&local.borrow().wake);
     let mut tick = tokio::time::interval(Duration::from_millis(TICK_MS));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -182,6 +177,38 @@ async fn run(index: u16, shared: Arc<Shared>, mailbox: Arc<Mailbox<Mail>>) {
 }
 
 impl Shard {
+    fn make_cell(index: u16, shared: Arc<Shared>) -> Local {
+        let mut seed = [0; 4];
+        if let Err(error) = getrandom::fill(&mut seed) {
+            tracing::warn!(%error, "no randomness: jitter starts the same everywhere");
+        }
+        let now = shared.clock.now_ms();
+        Rc::new_cyclic(|me| {
+            RefCell::new(Self {
+                index,
+                shared,
+                me: Weak::clone(me),
+                slots: Slots::default(),
+                channels: Channels::default(),
+                users: HashMap::new(),
+                wheel: Wheel::new(now),
+                due: Vec::new(),
+                work: fan_out::Work::default(),
+                pending: pending::Pending::default(),
+                polls_due: Vec::new(),
+                placeless: 0,
+                wake: Rc::new(Notify::new()),
+                unused: VecDeque::new(),
+                scratch: vec![0; SCRATCH_BYTES],
+                inflater: Inflater::default(),
+                random: u32::from_le_bytes(seed) | 1,
+                attempts: 0,
+                drained_by_ms: None,
+                stopping: false,
+            })
+        })
+    }
+
     /// Works off a batch of mail.
     fn take(&mut self, batch: &mut Vec<Mail>, deliveries: &mut Vec<Delivery>) {
         for mail in batch.drain(..) {
@@ -204,6 +231,20 @@ impl Shard {
                 Mail::Interrupted(channels) => self.interrupted(channels.as_deref()),
                 Mail::Drain { window_ms } => self.drain(window_ms),
                 Mail::Stop => self.stop(),
+                #[cfg(feature = "bench")]
+                Mail::Bare {
+                    bytes,
+                    rounds,
+                    reply,
+                } => {
+                    let _ = reply.send(self.bare(&bytes, rounds));
+                }
+                #[cfg(feature = "bench")]
+                Mail::SendCalls { reply } => {
+                    let _ = reply.send(bench::send_calls());
+                }
+                #[cfg(feature = "bench")]
+                Mail::OpenNull { opening, admission } => self.open_null(*opening, admission),
             }
         }
         if !deliveries.is_empty() {
@@ -218,6 +259,8 @@ impl Shard {
                 slot,
                 Close::new(CloseCode::GOING_AWAY, "this node is stopping"),
             );
+            // A poll that waits takes the close with it.
+            self.answer_poll(slot);
             self.gone(slot, ending::Went::Clean);
         }
     }

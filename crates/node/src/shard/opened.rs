@@ -22,9 +22,6 @@ use crate::shard::socket::{self, Begin};
 use crate::shard::stream::Stream;
 use crate::shard::{Shard, command};
 
-/// Fragments of one message that a client may send.
-const FRAGMENTS_MAX: u32 = 1024;
-
 impl Shard {
     /// Makes a session of an accepted connection and starts its task.
     pub(super) fn adopt(&mut self, adopt: Adopt) {
@@ -50,6 +47,7 @@ impl Shard {
         self.update_direct(slot);
         self.greet(slot);
         self.say_open(slot);
+        self.send_latecomer_away(slot);
         tokio::task::spawn_local(socket::serve(local, slot, generation, begin, leftover));
     }
 
@@ -73,6 +71,7 @@ impl Shard {
             key = session.key().map(Key::to_text);
         }
         self.say_open(slot);
+        self.send_latecomer_away(slot);
         tokio::task::spawn_local(async move {
             let mut begin = Box::pin(socket::begin_session(&local, slot, generation, begin));
             // Most often all is there at once, and the first poll gets it in one answer. A large recovery waits for
@@ -111,7 +110,7 @@ impl Shard {
         });
     }
 
-    fn make(
+    pub(super) fn make(
         &mut self,
         opening: Opening,
         admission: Admission,
@@ -126,7 +125,7 @@ impl Shard {
             let deflate = wire.without_deflate().is_some();
             let limits = decode::Limits {
                 message_bytes_max,
-                fragments_max: FRAGMENTS_MAX,
+                fragments_max: limits.fragments_max,
             };
             Box::new(Decoder::new(limits, deflate))
         });
@@ -180,7 +179,7 @@ impl Shard {
                 timers,
                 parked: None,
                 gate: None,
-                _admission: admission,
+                admission: Some(admission),
             })
         });
         if let Some(user) = user {
@@ -227,7 +226,7 @@ impl Shard {
     }
 }
 
-fn begin(opening: &Opening) -> Begin {
+pub(super) fn begin(opening: &Opening) -> Begin {
     let mut channels = opening.channels.clone();
     let granted = &opening.identity.grants.channels;
     channels.extend(

@@ -1,11 +1,21 @@
 //! Frames that have been dealt out to sessions and wait for one vectored send each.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::ops::Range;
 
 use bytes::Bytes;
+use switchboard_protocol::wire::Wire;
 
+use crate::shard::mail::Delivery;
 use crate::shard::slots::{NONE, Slot};
+
+/// Joined deliveries of one channel, on one wire.
+struct Joined {
+    bytes: Bytes,
+    wire: Wire,
+    /// What was joined, for sockets that take only a part.
+    items: Range<usize>,
+}
 
 /// One frame on one session's list.
 #[derive(Clone, Copy)]
@@ -18,22 +28,30 @@ struct Node {
 /// has grown to the size of the work.
 #[derive(Default)]
 pub(super) struct Pending {
-    frames: Vec<Bytes>,
+    frames: Vec<Joined>,
     nodes: Vec<Node>,
     /// Sessions with a list, oldest first.
     pub(super) dirty: VecDeque<u32>,
-    /// When the engine accepted what is pending, for the latency metric.
-    pub(super) accepted: Vec<Instant>,
+    /// What the frames were joined from.
+    pub(super) items: Vec<Delivery>,
 }
 
 /// Beyond so many nodes the memory of a burst is given back.
 const NODES_KEPT: usize = 256 * 1024;
+/// From so many nodes on no more mail is taken, until all sessions have been flushed: sessions that are dealt to anew
+/// before the last is flushed would keep the array growing. It is 8 MiB, and five times as many sends as a second has.
+const NODES_MAX: usize = 1024 * 1024;
 
 impl Pending {
-    /// Adds a frame for any number of sessions.
-    pub(super) fn add(&mut self, frame: Bytes) -> u32 {
-        self.frames.push(frame);
+    /// Adds a frame for any number of sessions, joined from `items`, which may be yet to come.
+    pub(super) fn add(&mut self, bytes: Bytes, wire: Wire, items: Range<usize>) -> u32 {
+        self.frames.push(Joined { bytes, wire, items });
         self.frames.len() as u32 - 1
+    }
+
+    /// Whether dealing out has to wait for what is pending.
+    pub(super) fn is_full(&self) -> bool {
+        self.nodes.len() >= NODES_MAX
     }
 
     /// Puts a frame on a session's list.
@@ -49,8 +67,20 @@ impl Pending {
         place.pending_last = node;
     }
 
-    /// The frames of the list that starts at `first`.
+    /// The bytes of the list that starts at `first`.
     pub(super) fn list(&self, first: u32) -> impl Iterator<Item = &Bytes> {
+        self.joined(first).map(|joined| &joined.bytes)
+    }
+
+    /// What the list that starts at `first` was joined from, and the wire it was joined for.
+    pub(super) fn deliveries(&self, first: u32) -> impl Iterator<Item = (Wire, &Delivery)> {
+        self.joined(first).flat_map(|joined| {
+            let items = self.items[joined.items.clone()].iter();
+            items.map(|item| (joined.wire, item))
+        })
+    }
+
+    fn joined(&self, first: u32) -> impl Iterator<Item = &Joined> {
         let mut at = first;
         std::iter::from_fn(move || {
             let node = self.nodes.get(at as usize)?;
@@ -61,6 +91,7 @@ impl Pending {
 
     /// Forgets everything; no list may be in use any more.
     pub(super) fn clear(&mut self) {
+        self.items.clear();
         self.frames.clear();
         self.frames.shrink_to(1024);
         self.nodes.clear();

@@ -24,6 +24,11 @@ pub enum PollRefused {
     Gone,
 }
 
+/// Closed sessions of a shard that may wait for their last poll without a place; together with the next some 16 MiB.
+const PLACELESS_MAX: u32 = 4096;
+/// What each of them may owe: a close, and some messages before it.
+const PLACELESS_BYTES_MAX: usize = 4096;
+
 /// A poll that waits.
 #[derive(Debug)]
 pub(crate) struct Parked {
@@ -97,7 +102,7 @@ impl Shard {
         // A closed session stands where it stood then; if it was closed with too much owed, where its client stands.
         let cursor = match session.closing_ms {
             None => Some(now_stands),
-            Some(_) => session.closing_cursor.take().map(|c| *c).or(parked.cursor),
+            Some(_) => session.closing_cursor.as_deref().cloned().or(parked.cursor),
         };
         let mut body = Vec::new();
         body.extend_from_slice(b"{\"key\":\"");
@@ -131,7 +136,23 @@ impl Shard {
         if closes && taken {
             self.gone(slot, Went::Clean);
         } else {
+            self.give_place_back(slot);
             self.look_at_timers(slot);
+        }
+    }
+
+    /// A session that was closed between two polls waits for the next, which takes the close. If it owes little it holds
+    /// no place on the node meanwhile: neither a drain nor its user's next session waits for it.
+    pub(super) fn give_place_back(&mut self, slot: u32) {
+        let Some(session) = self.slots.get_mut(slot) else {
+            return;
+        };
+        let waits = session.transport == Transport::Poll
+            && session.closing_ms.is_some()
+            && session.parked.is_none();
+        let owed = session.outbox.as_ref().map_or(0, |outbox| outbox.bytes());
+        if waits && owed <= PLACELESS_BYTES_MAX && self.placeless < PLACELESS_MAX {
+            self.placeless += u32::from(session.admission.take().is_some());
         }
     }
 
@@ -153,6 +174,7 @@ impl Shard {
         for slot in due.drain(..) {
             self.answer_poll(slot);
         }
+        due.append(&mut self.polls_due);
         self.polls_due = due;
     }
 }

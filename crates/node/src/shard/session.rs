@@ -52,7 +52,8 @@ pub(crate) struct Session {
     pub(crate) parked: Option<Parked>,
     /// Serialises the commands of parallel POSTs.
     pub(crate) gate: Option<Rc<tokio::sync::Mutex<()>>>,
-    pub(crate) _admission: Admission,
+    /// Its place on the node. A closed poll session that owes little gives it back before it is gone: see `poll.rs`.
+    pub(crate) admission: Option<Admission>,
 }
 
 /// A session's deadlines, on the node's clock; see `timers.rs`.
@@ -79,10 +80,12 @@ pub(crate) struct Timers {
 /// A session's hold on a channel: 32 bytes and four in the channel.
 pub(crate) struct Subscription {
     pub(crate) channel: u32,
+    /// Tells it from earlier ones of the session to the same channel: what began for those is not for this one.
+    pub(crate) attempt: u32,
     /// Its place in the channel's list of live or of waiting subscribers.
     pub(crate) at: u32,
     pub(crate) state: State,
-    /// A join has been announced (or taken over) for it.
+    /// The engine has been asked for a member of it.
     pub(crate) present: bool,
     /// Holds without a grant of the session's own token: by a channel's token or by a service's hand.
     pub(crate) pinned: bool,
@@ -101,6 +104,8 @@ pub(crate) enum State {
 /// A subscription that reads history.
 pub(crate) struct Syncing {
     pub(crate) catch_up: CatchUp<Item>,
+    /// The client has been told that it is subscribed.
+    pub(crate) told: bool,
     /// What the session has been given or told so far: what its cursor may say.
     pub(crate) stands: Option<Position>,
 }
@@ -115,5 +120,21 @@ impl Session {
     /// Its subscription to a channel.
     pub(crate) fn subscription(&mut self, channel: u32) -> Option<&mut Subscription> {
         self.subscriptions.iter_mut().find(|s| s.channel == channel)
+    }
+
+    /// Whether the engine has been asked for a member of its in a channel.
+    pub(crate) fn is_present(&self, channel: u32) -> bool {
+        let mut subscriptions = self.subscriptions.iter();
+        !self.ended && subscriptions.any(|s| s.channel == channel && s.present)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subscription_stays_small() {
+        assert_eq!(size_of::<Subscription>(), 32);
     }
 }

@@ -48,7 +48,10 @@ enum Then {
 
 /// Serves a session's socket until it is gone.
 pub(super) async fn serve(local: Local, slot: u32, generation: u32, begin: Begin, leftover: Bytes) {
+    // Its pongs are read only when it has caught up.
+    set_busy(&local, slot, generation, true);
     Box::pin(begin_session(&local, slot, generation, begin)).await;
+    set_busy(&local, slot, generation, false);
     let went = Box::pin(first_input(&local, slot, generation, leftover)).await;
     let went = match went {
         Some(went) => went,
@@ -81,7 +84,7 @@ pub(super) async fn begin_session(local: &Local, slot: u32, generation: u32, beg
             told: Told::Frame,
             pinned: false,
         };
-        if let Err(error) = subscribe(local, slot, generation, wish).await {
+        if let Err(error) = subscribe(local, slot, generation, wish, None).await {
             // What the cursor remembers but the token no longer grants is not the client's fault.
             tracing::debug!(session.slot = slot, %channel, error = %error, named = index < named, "not subscribed");
             let mut shard = local.borrow_mut();

@@ -17,6 +17,9 @@ const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// Benchmarks: takes everything, gives nothing.
+    #[cfg(feature = "bench")]
+    Null,
 }
 
 impl Stream {
@@ -34,16 +37,33 @@ impl Stream {
         match self {
             Self::Tcp(stream) => SockRef::from(stream),
             Self::Unix(stream) => SockRef::from(stream),
+            #[cfg(feature = "bench")]
+            Self::Null => unreachable!("every call looks for it first"),
         }
+    }
+
+    /// Benchmarks: counts a send, and says whether there is no socket.
+    #[cfg(feature = "bench")]
+    fn is_null(&self) -> bool {
+        super::bench::count_send();
+        matches!(self, Self::Null)
     }
 
     /// Sends what the socket takes at once: one system call.
     pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        #[cfg(feature = "bench")]
+        if self.is_null() {
+            return Ok(bytes.len());
+        }
         self.socket().send_with_flags(bytes, SEND_FLAGS)
     }
 
     /// The same for several buffers.
     pub(crate) fn send_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        #[cfg(feature = "bench")]
+        if self.is_null() {
+            return Ok(slices.iter().map(|slice| slice.len()).sum());
+        }
         self.socket().send_vectored_with_flags(slices, SEND_FLAGS)
     }
 
@@ -52,6 +72,8 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.try_write_vectored(slices),
             Self::Unix(stream) => stream.try_write_vectored(slices),
+            #[cfg(feature = "bench")]
+            Self::Null => Ok(slices.iter().map(|slice| slice.len()).sum()),
         }
     }
 
@@ -60,6 +82,8 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.try_read(buffer),
             Self::Unix(stream) => stream.try_read(buffer),
+            #[cfg(feature = "bench")]
+            Self::Null => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 
@@ -67,6 +91,8 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(context),
             Self::Unix(stream) => stream.poll_read_ready(context),
+            #[cfg(feature = "bench")]
+            Self::Null => Poll::Pending,
         }
     }
 
@@ -74,11 +100,17 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.poll_write_ready(context),
             Self::Unix(stream) => stream.poll_write_ready(context),
+            #[cfg(feature = "bench")]
+            Self::Null => Poll::Ready(Ok(())),
         }
     }
 
     /// Ends one or both directions. That the peer has done so already is no error worth telling.
     pub(crate) fn shutdown(&self, how: Shutdown) {
+        #[cfg(feature = "bench")]
+        if matches!(self, Self::Null) {
+            return;
+        }
         let _ = self.socket().shutdown(how);
     }
 }

@@ -8,6 +8,7 @@ use switchboard_core::{
     Start,
 };
 use switchboard_engine::{JoinRequest, Leaving};
+use tokio::sync::oneshot;
 
 use crate::dispatch::Follower;
 use crate::shard::channels::{Item, position};
@@ -35,7 +36,25 @@ pub(super) struct Wish {
     pub(super) pinned: bool,
 }
 
-/// Subscribes a session; returns when it has caught up.
+/// One attempt to subscribe. A session may be taken out of a channel and enter it again while an attempt waits for the
+/// engine; so what it does later, it does only to the subscription that it entered.
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    slot: u32,
+    generation: u32,
+    number: u32,
+}
+
+/// How far the telling is.
+struct Telling {
+    /// Who waits for the answer, but not for the rest.
+    opened: Option<oneshot::Sender<Answer>>,
+    /// What the client has been told.
+    answer: Option<Answer>,
+}
+
+/// Subscribes a session; returns when it has caught up. Once the client has been told that it is subscribed nothing is an
+/// error any more: should it fail later, the client is told `unsubscribed`. `opened` hears of that moment.
 ///
 /// # Errors
 /// As the `subscribe` command: `permission_denied`, `unknown_namespace`, `already_subscribed`, `limit_exceeded`, `unavailable`.
@@ -44,30 +63,39 @@ pub(super) async fn subscribe(
     slot: u32,
     generation: u32,
     wish: Wish,
+    opened: Option<oneshot::Sender<Answer>>,
 ) -> Result<Answer, ClientError> {
-    let name = &wish.channel;
-    let (policy, followed) = local.borrow_mut().enter(slot, generation, &wish)?;
-    let result = catch_up(local, slot, generation, &wish, &policy, followed).await;
-    if result.is_err() {
-        let mut shard = local.borrow_mut();
-        if let Some(at) = shard.channels.find(name) {
-            let current = shard.slots.find(slot, generation).is_some();
-            if current {
-                shard.leave_channel(slot, at, Leaving::Now);
-            }
-        }
+    let (attempt, policy, followed) = local.borrow_mut().enter(slot, generation, &wish)?;
+    let mut telling = Telling {
+        opened,
+        answer: None,
+    };
+    let Err(error) = catch_up(local, attempt, &wish, &policy, followed, &mut telling).await else {
+        return telling.answer.ok_or_else(gone);
+    };
+    let given_up = local.borrow_mut().give_up(attempt);
+    let Some(answer) = telling.answer else {
+        return Err(error);
+    };
+    if given_up {
+        let unsubscribed = Frame::Unsubscribed {
+            channel: wish.channel,
+            reason: error.message.into(),
+            resubscribe: error.code.retryable(),
+        };
+        local.borrow_mut().send_frame(slot, &unsubscribed);
     }
-    result
+    Ok(answer)
 }
 
 async fn catch_up(
     local: &Local,
-    slot: u32,
-    generation: u32,
+    attempt: Attempt,
     wish: &Wish,
     policy: &Arc<Policy>,
     followed: bool,
-) -> Result<Answer, ClientError> {
+    telling: &mut Telling,
+) -> Result<(), ClientError> {
     let name = &wish.channel;
     let (shared, shard_index) = {
         let shard = local.borrow();
@@ -85,13 +113,12 @@ async fn catch_up(
         }
     }
     if policy.presence {
-        join(local, slot, generation, name, policy).await?;
+        join(local, attempt, name, policy).await?;
     }
-    let mut answer = None;
     loop {
         let query = {
             let mut shard = local.borrow_mut();
-            let Some(syncing) = shard.syncing(slot, generation, name) else {
+            let Some(syncing) = shard.syncing(attempt) else {
                 return Err(gone());
             };
             syncing.catch_up.query()
@@ -108,32 +135,28 @@ async fn catch_up(
                 top: history.top,
                 complete: history.complete,
             };
-            let Some(syncing) = shard.syncing(slot, generation, name) else {
+            let Some(syncing) = shard.syncing(attempt) else {
                 return Err(gone());
             };
             syncing.catch_up.read(found)
         };
         if let Some(opening) = step.opening {
-            answer = Some(
-                local
-                    .borrow_mut()
-                    .tell(slot, generation, wish, opening, policy),
-            );
+            let answer = local.borrow_mut().tell(attempt, wish, opening, policy);
+            if let Some(opened) = telling.opened.take() {
+                let _ = opened.send(answer.clone());
+            }
+            telling.answer = Some(answer);
         }
         if let Some((position, reason)) = step.gap {
-            local
-                .borrow_mut()
-                .tell_gap(slot, generation, name, position, reason);
+            local.borrow_mut().tell_gap(attempt, name, position, reason);
         }
         // A large recovery goes at the reader's pace: its bytes may be many times what an outbox holds.
         for Item(delivery) in step.deliver.drain(..) {
-            local
-                .borrow_mut()
-                .owe_synced(slot, generation, name, &[delivery]);
-            write::room(local, slot, generation).await;
+            local.borrow_mut().owe_synced(attempt, &[delivery]);
+            write::room(local, attempt.slot, attempt.generation).await;
         }
-        if step.done.is_some() && local.borrow_mut().go_live(slot, generation, name) {
-            return answer.ok_or_else(gone);
+        if step.done.is_some() && local.borrow_mut().go_live(attempt, name) {
+            return Ok(());
         }
     }
 }
@@ -141,55 +164,47 @@ async fn catch_up(
 /// Makes the session a member. If it has gone meanwhile, so does the member.
 async fn join(
     local: &Local,
-    slot: u32,
-    generation: u32,
+    attempt: Attempt,
     name: &ChannelName,
     policy: &Policy,
 ) -> Result<(), ClientError> {
     let (request, engine) = {
         let mut shard = local.borrow_mut();
         let engine = Arc::clone(&shard.shared.engine);
-        let Some(session) = shard.slots.find(slot, generation) else {
+        let Some(subscription) = shard.attempted(attempt) else {
             return Err(gone());
         };
-        let (user, info) = (session.identity.user.clone(), session.identity.info.clone());
+        // From here on: a join that fails may have happened all the same.
+        subscription.present = true;
+        let Some(session) = shard.slots.get(attempt.slot) else {
+            return Err(gone());
+        };
         (
             JoinRequest {
                 channel: name.clone(),
                 session: session.id,
-                user,
-                info,
+                user: session.identity.user.clone(),
+                info: session.identity.info.clone(),
             },
             engine,
         )
     };
     let session = request.session;
-    engine.join(request).await.map_err(engine_error)?;
-    let still_there = {
+    let joined = engine.join(request).await.map_err(engine_error);
+    let wanted = {
         let mut shard = local.borrow_mut();
-        let at = shard.channels.find(name);
-        let session = shard
-            .slots
-            .find(slot, generation)
-            .filter(|session| !session.ended);
-        match session
-            .zip(at)
-            .and_then(|(session, at)| session.subscription(at))
-        {
-            Some(subscription) => {
-                subscription.present = true;
-                true
-            }
-            None => false,
+        if shard.attempted(attempt).is_some() {
+            return joined;
         }
+        // The member may be a later attempt's by now.
+        shard.is_present(attempt.slot, attempt.generation, name)
     };
-    if still_there {
-        return Ok(());
+    if !wanted {
+        engine
+            .leave(name, session, Leaving::After(policy.presence_grace))
+            .await
+            .map_err(engine_error)?;
     }
-    engine
-        .leave(name, session, Leaving::After(policy.presence_grace))
-        .await
-        .map_err(engine_error)?;
     Err(gone())
 }
 
@@ -215,7 +230,7 @@ impl Shard {
         slot: u32,
         generation: u32,
         wish: &Wish,
-    ) -> Result<(Arc<Policy>, bool), ClientError> {
+    ) -> Result<(Attempt, Arc<Policy>, bool), ClientError> {
         let policy = Arc::clone(self.shared.policy(&wish.channel)?);
         let max = self.shared.limits.subscriptions_per_session_max;
         let parked_max = self.shared.limits.sync_parked_max;
@@ -235,6 +250,12 @@ impl Shard {
             let message = format!("a session has at most {max} subscriptions");
             return Err(ClientError::new(ErrorCode::LimitExceeded, message));
         }
+        if session.transport.resumes_by_cursor() {
+            let channels = &self.channels;
+            let held = session.subscriptions.iter();
+            let held = held.map(|subscription| &channels[subscription.channel].name);
+            self.shared.check_cursor(held.chain([&wish.channel]))?;
+        }
         let at = known.unwrap_or_else(|| {
             self.shared.metrics.channels.inc();
             self.channels
@@ -250,13 +271,24 @@ impl Shard {
         } else {
             None
         };
-        let state = State::Syncing(Box::new(Syncing { catch_up, stands }));
+        let state = State::Syncing(Box::new(Syncing {
+            catch_up,
+            told: false,
+            stands,
+        }));
+        self.attempts = self.attempts.wrapping_add(1);
+        let attempt = Attempt {
+            slot,
+            generation,
+            number: self.attempts,
+        };
         if let Some(session) = self.slots.get_mut(slot) {
             let (present, pinned) = (false, wish.pinned);
             // Most sessions have few subscriptions: no room for more than asked for.
             session.subscriptions.reserve_exact(1);
             session.subscriptions.push(Subscription {
                 channel: at,
+                attempt: attempt.number,
                 at: place,
                 state,
                 present,
@@ -265,30 +297,36 @@ impl Shard {
         }
         self.shared.metrics.subscriptions.inc();
         self.update_direct(slot);
-        Ok((policy, followed))
+        Ok((attempt, policy, followed))
     }
 
-    fn syncing(&mut self, slot: u32, generation: u32, name: &ChannelName) -> Option<&mut Syncing> {
-        let at = self.channels.find(name)?;
+    /// What an attempt has entered, if it is still there.
+    fn attempted(&mut self, attempt: Attempt) -> Option<&mut Subscription> {
         let session = self
             .slots
-            .find(slot, generation)
+            .find(attempt.slot, attempt.generation)
             .filter(|session| !session.ended)?;
-        match &mut session.subscription(at)?.state {
+        let mut subscriptions = session.subscriptions.iter_mut();
+        subscriptions.find(|s| s.attempt == attempt.number)
+    }
+
+    fn syncing(&mut self, attempt: Attempt) -> Option<&mut Syncing> {
+        match &mut self.attempted(attempt)?.state {
             State::Syncing(syncing) => Some(syncing),
             State::Live | State::Ahead(_) => None,
         }
     }
 
+    /// Takes out what a failed attempt has entered; false when somebody else has.
+    fn give_up(&mut self, attempt: Attempt) -> bool {
+        let Some(at) = self.attempted(attempt).map(|s| s.channel) else {
+            return false;
+        };
+        self.leave_channel(attempt.slot, at, Leaving::Now)
+    }
+
     /// Tells how a subscription opens; gives the command's answer.
-    fn tell(
-        &mut self,
-        slot: u32,
-        generation: u32,
-        wish: &Wish,
-        opening: Opening,
-        policy: &Policy,
-    ) -> Answer {
+    fn tell(&mut self, attempt: Attempt, wish: &Wish, opening: Opening, policy: &Policy) -> Answer {
         let Opening {
             position,
             recovered,
@@ -312,10 +350,11 @@ impl Shard {
                 offer,
             }),
         };
-        if let Some(syncing) = self.syncing(slot, generation, &wish.channel) {
+        if let Some(syncing) = self.syncing(attempt) {
+            syncing.told = true;
             syncing.stands = Some(position);
             if let Some(frame) = frame {
-                self.send_frame(slot, &frame);
+                self.send_frame(attempt.slot, &frame);
             }
         }
         answer
@@ -323,13 +362,12 @@ impl Shard {
 
     fn tell_gap(
         &mut self,
-        slot: u32,
-        generation: u32,
+        attempt: Attempt,
         name: &ChannelName,
         position: Position,
         reason: GapReason,
     ) {
-        let Some(syncing) = self.syncing(slot, generation, name) else {
+        let Some(syncing) = self.syncing(attempt) else {
             return;
         };
         syncing.stands = Some(position);
@@ -339,27 +377,24 @@ impl Shard {
             reason,
         });
         self.shared.metrics.gap(reason.as_str());
-        self.owe(slot, &[item.0]);
+        self.owe(attempt.slot, &[item.0]);
     }
 
-    fn owe_synced(&mut self, slot: u32, generation: u32, name: &ChannelName, items: &[Delivery]) {
-        let Some(syncing) = self.syncing(slot, generation, name) else {
+    fn owe_synced(&mut self, attempt: Attempt, items: &[Delivery]) {
+        let Some(syncing) = self.syncing(attempt) else {
             return;
         };
         if let Some(last) = items.iter().filter_map(position).next_back() {
             syncing.stands = Some(last);
         }
         self.shared.metrics.deliveries.inc_by(items.len() as u64);
-        self.owe(slot, items);
+        self.owe(attempt.slot, items);
     }
 
     /// Ends catching up: what was parked while the last page was written goes out, and the subscription is live, or
     /// ahead of a mailbox that has yet to get there. False when history has to be read once more.
-    fn go_live(&mut self, slot: u32, generation: u32, name: &ChannelName) -> bool {
-        let Some(at) = self.channels.find(name) else {
-            return true;
-        };
-        let Some(syncing) = self.syncing(slot, generation, name) else {
+    fn go_live(&mut self, attempt: Attempt, name: &ChannelName) -> bool {
+        let Some(syncing) = self.syncing(attempt) else {
             return true;
         };
         let Some(top) = syncing.catch_up.position() else {
@@ -376,25 +411,24 @@ impl Shard {
             .map(|Item(delivery)| delivery)
             .collect();
         if let Some((position, reason)) = step.gap {
-            self.tell_gap(slot, generation, name, position, reason);
+            self.tell_gap(attempt, name, position, reason);
         }
-        self.owe_synced(slot, generation, name, &rest);
+        self.owe_synced(attempt, &rest);
         let Some(position) = step.done else {
             return false;
         };
-        let Some(session) = self.slots.find(slot, generation) else {
-            return true;
-        };
-        let Some(subscription) = session.subscription(at) else {
+        // What it was owed may have been too much for it.
+        let Some(subscription) = self.attempted(attempt) else {
             return true;
         };
         subscription.state = State::Ahead(position.offset);
+        let at = subscription.channel;
         let channel = &mut self.channels[at];
         if channel.live.is_empty() && channel.position.is_none_or(|p| p.epoch != position.epoch) {
             channel.position = Some(position);
         }
         let stands = channel.position;
-        self.promote(slot, at, stands);
+        self.promote(attempt.slot, at, stands);
         true
     }
 

@@ -92,7 +92,7 @@ impl Shard {
             self.look_at_timers(slot);
         }
         self.due = due;
-        self.sweep_unused();
+        self.sweep_unused(now);
         self.answer_polls();
     }
 
@@ -245,24 +245,36 @@ impl Shard {
 
     /// Tells every session when to leave: each at a time of its own within the window.
     pub(super) fn drain(&mut self, window_ms: u64) {
-        let now = self.now();
+        self.drained_by_ms = Some(self.now() + window_ms);
         for slot in self.slots.in_use(0).collect::<Vec<_>>() {
-            let after_ms = u64::from(self.random()) % (window_ms + 1);
-            let Some(session) = self.slots.get_mut(slot) else {
-                continue;
-            };
-            if session.closing_ms.is_some() || session.timers.drain_ms.is_some() {
-                continue;
-            }
-            session.timers.drain_ms = Some(now + after_ms);
-            self.send_frame(
-                slot,
-                &Frame::Draining {
-                    reconnect_after_ms: after_ms,
-                },
-            );
-            self.look_at(slot, now + after_ms);
+            self.send_away(slot, window_ms);
         }
         self.answer_polls();
+    }
+
+    /// Tells a session that was let in before the drain and made after it began.
+    pub(super) fn send_latecomer_away(&mut self, slot: u32) {
+        if let Some(drained_by_ms) = self.drained_by_ms {
+            self.send_away(slot, drained_by_ms.saturating_sub(self.now()));
+        }
+    }
+
+    fn send_away(&mut self, slot: u32, window_ms: u64) {
+        let after_ms = u64::from(self.random()) % (window_ms + 1);
+        let at = self.now() + after_ms;
+        let Some(session) = self.slots.get_mut(slot) else {
+            return;
+        };
+        if session.closing_ms.is_some() || session.timers.drain_ms.is_some() {
+            return;
+        }
+        session.timers.drain_ms = Some(at);
+        self.send_frame(
+            slot,
+            &Frame::Draining {
+                reconnect_after_ms: after_ms,
+            },
+        );
+        self.look_at(slot, at);
     }
 }

@@ -1,5 +1,6 @@
 //! The end of a subscription, and of channels that nobody is subscribed to any more.
 
+use switchboard_core::ChannelName;
 use switchboard_engine::Leaving;
 
 use crate::dispatch::Follower;
@@ -16,6 +17,8 @@ impl Shard {
 
     /// Ends a subscription: takes it out of the channel, and the member out of presence.
     pub(super) fn leave_channel(&mut self, slot: u32, at: u32, leaving: Leaving) -> bool {
+        // What is under way to it comes before its end, and may be its end.
+        self.flush_pending(slot);
         let Some(session) = self.slots.get_mut(slot) else {
             return false;
         };
@@ -24,6 +27,14 @@ impl Shard {
         };
         let subscription = session.subscriptions.swap_remove(index);
         let session_id = session.id;
+        if session.outbox.is_some() {
+            // The channel's place may soon be another's: what it lost is announced now.
+            self.announce_gaps(slot);
+            self.with_outbox(slot, |outbox| {
+                outbox.release(at);
+                Ok(())
+            });
+        }
         match subscription.state {
             State::Live => {
                 let slots = &mut self.slots;
@@ -36,7 +47,16 @@ impl Shard {
         self.shared.metrics.subscriptions.dec();
         if subscription.present {
             let (shared, name) = (self.shared.clone(), self.channels[at].name.clone());
+            let me = self.me.clone();
             tokio::task::spawn_local(async move {
+                let generation = session_id.generation;
+                if me
+                    .upgrade()
+                    .is_some_and(|local| local.borrow().is_present(slot, generation, &name))
+                {
+                    // It has come back already, and the member is the new subscription's.
+                    return;
+                }
                 if let Err(error) = shared.engine.leave(&name, session_id, leaving).await {
                     tracing::warn!(channel = %name, session.id = %session_id, %error, "member could not be removed");
                 }
@@ -52,9 +72,15 @@ impl Shard {
         true
     }
 
+    /// Whether a session has asked the engine for a member in a channel.
+    pub(super) fn is_present(&self, slot: u32, generation: u32, name: &ChannelName) -> bool {
+        let at = self.channels.find(name);
+        let session = self.slots.get(slot).zip(at);
+        session.is_some_and(|(s, at)| s.id.generation == generation && s.is_present(at))
+    }
+
     /// Lets go of channels that nobody has come back to.
-    pub(super) fn sweep_unused(&mut self) {
-        let now = self.now();
+    pub(super) fn sweep_unused(&mut self, now: u64) {
         while self.unused.front().is_some_and(|(until, _)| *until <= now) {
             let Some((_, name)) = self.unused.pop_front() else {
                 return;

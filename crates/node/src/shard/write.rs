@@ -7,7 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use switchboard_core::cursor::Cursor;
 use switchboard_core::outbox::{Droppable, Outbox, Overflow};
-use switchboard_core::{ChannelName, Close, CloseCode, Frame, GapReason, Position};
+use switchboard_core::{ChannelName, Frame, GapReason, Position};
 use switchboard_protocol::sse;
 use switchboard_protocol::wire::{self, Wire};
 use tokio::sync::Notify;
@@ -35,12 +35,15 @@ impl Shard {
 
     /// Hands a channel's deliveries to one session, whatever state it is in, leaving out what excludes it.
     pub(super) fn owe(&mut self, slot: u32, items: &[Delivery]) {
-        for item in items {
+        self.flush_pending(slot);
+        for (index, item) in items.iter().enumerate() {
             let Some(session) = self
                 .slots
                 .get(slot)
                 .filter(|session| session.closing_ms.is_none())
             else {
+                // It was too slow for what came before, so the rest is lost to it as well.
+                self.count_drops(items[index..].iter());
                 return;
             };
             let frame = item.broadcast.frame();
@@ -55,10 +58,9 @@ impl Shard {
                     let (channel, position) = (&publication.channel, publication.position());
                     self.with_id_line(slot, channel, position, item.broadcast.bytes(wire))
                 }
-                // Whoever drops after a gap is to go on from it.
                 Frame::Gap {
                     channel, position, ..
-                } if wire.is_sse() => {
+                } if bare(wire) => {
                     self.with_id_line(slot, channel, *position, item.broadcast.bytes(wire))
                 }
                 _ => item.broadcast.bytes(wire).clone(),
@@ -135,7 +137,18 @@ impl Shard {
     /// Writes bytes to a session or queues them.
     pub(super) fn push(&mut self, slot: u32, bytes: Bytes, droppable: Option<Droppable>) {
         if self.slots.hot[slot as usize].pending_first != NONE {
+            let closing = |shard: &Self| {
+                shard
+                    .slots
+                    .get(slot)
+                    .is_some_and(|s| s.closing_ms.is_some())
+            };
+            let was_closing = closing(self);
             self.flush_pending(slot);
+            if closing(self) != was_closing {
+                // Nothing follows a close.
+                return;
+            }
         }
         let Some((place, session)) = self.slots.both(slot) else {
             return;
@@ -148,7 +161,10 @@ impl Shard {
         let Some(stream) = &place.stream else { return };
         match stream.send(&bytes) {
             Ok(written) if written == bytes.len() => {}
-            Ok(written) => self.block_midway(slot, bytes, written),
+            Ok(written) => {
+                self.make_outbox(slot);
+                self.enqueue_rest(slot, bytes, written, droppable);
+            }
             Err(error) if would_block(&error) => {
                 self.make_outbox(slot);
                 self.enqueue(slot, bytes, droppable);
@@ -157,18 +173,54 @@ impl Shard {
         }
     }
 
-    /// A session's socket took nothing of a channel's deliveries.
-    pub(super) fn block(&mut self, slot: u32, items: &[Delivery]) {
+    /// A session's socket took only `written` bytes of what deliveries come to on a wire each. The rest is queued frame by
+    /// frame, so that the policies find whole frames; only one that is half written has to stay.
+    pub(super) fn block<'a>(
+        &mut self,
+        slot: u32,
+        mut written: usize,
+        items: impl Iterator<Item = (Wire, &'a Delivery)> + Clone,
+    ) {
         self.make_outbox(slot);
-        self.owe(slot, items);
+        let mut rest = items.clone();
+        for (wire, item) in items {
+            if self.slots.get(slot).is_none_or(|s| s.closing_ms.is_some()) {
+                self.count_drops(rest.map(|(_, item)| item));
+                return;
+            }
+            rest.next();
+            let bytes = item.broadcast.bytes(wire);
+            if written >= bytes.len() {
+                written -= bytes.len();
+                continue;
+            }
+            let droppable = self.droppable(item);
+            if written > 0 {
+                self.enqueue_rest(slot, bytes.clone(), written, droppable);
+            } else {
+                self.enqueue(slot, bytes.clone(), droppable);
+            }
+            written = 0;
+        }
     }
 
-    /// A session's socket took a part of the bytes.
-    pub(super) fn block_midway(&mut self, slot: u32, bytes: Bytes, written: usize) {
-        self.make_outbox(slot);
+    /// Counts what a session is not even queued because it has been closed for being slow.
+    fn count_drops<'a>(&self, items: impl Iterator<Item = &'a Delivery>) {
+        let lost = items.filter(|item| position(item).is_some()).count();
+        self.shared.metrics.drops.inc_by(lost as u64);
+    }
+
+    /// Queues what is left of a frame: the first thing in an outbox.
+    fn enqueue_rest(
+        &mut self,
+        slot: u32,
+        bytes: Bytes,
+        written: usize,
+        droppable: Option<Droppable>,
+    ) {
         let now = self.now();
         self.with_outbox(slot, |outbox| {
-            outbox.start(now, bytes, written);
+            outbox.start(now, bytes, written, droppable);
             Ok(())
         });
     }
@@ -208,20 +260,20 @@ impl Shard {
         let Some(outbox) = &mut session.outbox else {
             return;
         };
+        let bound = self.shared.limits.outbox_bytes_max;
         let before = outbox.bytes().cast_signed() as i64;
         let result = change(outbox);
         let (after, dropped) = (outbox.bytes().cast_signed() as i64, outbox.take_dropped());
         self.shared.metrics.outbox_bytes.inc_by(after - before);
         self.shared.metrics.drops.inc_by(dropped);
+        if outbox.bytes() <= bound / 2
+            && let Some(drained) = session.drained.take()
+        {
+            drained.notify_waiters();
+        }
         if result.is_err() {
             tracing::debug!(session.id = %session.id, outbox_bytes = after, "slow consumer");
-            self.close(
-                slot,
-                Close::new(
-                    CloseCode::SLOW_CONSUMER,
-                    "reads too slowly: come back and recover",
-                ),
-            );
+            self.close_slow(slot);
         }
     }
 
@@ -237,7 +289,8 @@ impl Shard {
             .map(|outbox| outbox.take_gaps())
             .unwrap_or_default();
         let now = self.now();
-        for (lane, position) in gaps {
+        for gap in gaps {
+            let (lane, position) = (gap.lane, gap.position);
             let reason = GapReason::SlowConsumer;
             self.shared.metrics.gap(reason.as_str());
             let frame = Frame::Gap {
@@ -245,13 +298,11 @@ impl Shard {
                 position,
                 reason,
             };
-            let mut bytes = wire::encode(&frame, wire, self.shared.limits.deflate_bytes_min);
-            if wire.is_sse() {
-                let channel = self.channels[lane].name.clone();
-                bytes = self.with_id_line(slot, &channel, position, &bytes);
-            }
+            // Of several channels an event stream is given no cursor here: the session's own is past what waits behind the
+            // gap. The next message moves it, and whoever drops before that comes back to where the gap begins.
+            let bytes = wire::encode(&frame, wire, self.shared.limits.deflate_bytes_min);
             self.with_outbox(slot, |outbox| {
-                outbox.announce(now, bytes);
+                outbox.announce(now, bytes, gap);
                 Ok(())
             });
         }
@@ -372,20 +423,14 @@ impl Shard {
 
     /// Moves what a session's socket did not take of its pending frames to an outbox.
     fn queue_pending(&mut self, slot: u32, first: u32, written: usize) {
-        let rest: Vec<Bytes> = self.pending.list(first).cloned().collect();
         self.slots.hot[slot as usize].pending_first = NONE;
-        let mut written = written;
-        for bytes in rest {
-            if written >= bytes.len() {
-                written -= bytes.len();
-            } else if written > 0 {
-                self.block_midway(slot, bytes, written);
-                written = 0;
-            } else {
-                self.make_outbox(slot);
-                self.enqueue(slot, bytes, None);
-            }
-        }
+        let items = self.pending.deliveries(first);
+        let items: Vec<(Wire, Delivery)> = items.map(|(wire, item)| (wire, item.clone())).collect();
+        self.block(
+            slot,
+            written,
+            items.iter().map(|(wire, item)| (*wire, item)),
+        );
     }
 
     /// The socket is broken: its reader will see that and end the session.

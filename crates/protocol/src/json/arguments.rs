@@ -173,7 +173,7 @@ impl<'de> Arguments<'de> {
                     binary,
                     limits,
                 )?,
-                id: fields::publication_id(id.as_deref())?,
+                id: fields::publication_id(id.as_deref(), limits)?,
             },
             Self::Presence(Presence {
                 channel,

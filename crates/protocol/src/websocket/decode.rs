@@ -360,13 +360,17 @@ impl Decoder {
         }
     }
 
-    /// Appends to the buffer. It doubles as a `Vec` does, but never beyond the end of the frame it grows for, and not
-    /// to an announced length that may never come.
+    /// Appends to the buffer. It doubles as a `Vec` does, so that fragments, however many, cost what their bytes cost; but
+    /// never beyond the end of a frame that is the last of its message, nor to an announced length that may never come.
     fn append(&mut self, part: &[u8]) {
         let needed = self.buffer.len() + part.len();
         if needed > self.buffer.capacity() {
-            let frame_end = needed + self.payload_remaining as usize;
-            let capacity = needed.max(frame_end.min(self.buffer.capacity() * 2));
+            let end = if First::accepted(self.header[0]).fin {
+                needed + self.payload_remaining as usize
+            } else {
+                self.limits.message_bytes_max as usize
+            };
+            let capacity = needed.max(end.min(self.buffer.capacity() * 2));
             self.buffer.reserve_exact(capacity - self.buffer.len());
         }
         self.buffer.extend_from_slice(part);

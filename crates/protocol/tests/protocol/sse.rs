@@ -68,7 +68,7 @@ fn stream_of_the_fixtures_is_written_byte_for_byte() {
         if let Frame::Message(publication) = frame
             && publication.offset > 0
         {
-            let cursor = cursor::decode(&id).unwrap();
+            let cursor = cursor::decode(&id, 8 * 1024).unwrap();
             assert_eq!(
                 cursor.positions,
                 [(publication.channel.clone(), publication.position())]

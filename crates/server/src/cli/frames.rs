@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::terminal::{line, note};
+use super::terminal::{line, note, plain};
 
 /// A frame: its kind, and what is under it.
 pub(super) struct Frame {
@@ -136,7 +136,8 @@ fn show(kind: &str, text: &str) -> Result<()> {
                 .as_ref()
                 .map_or(String::new(), |from| format!(" {}", from.name()));
             let data = body.data.map_or("", RawValue::get);
-            line(format_args!("{channel}{offset}{from} {data}"))?;
+            let text = format!("{channel}{offset}{from} {data}");
+            line(format_args!("{}", plain(&text)))?;
         }
         "join" | "leave" => {
             let member = body.member.as_ref().map_or("?", From::name);

@@ -57,6 +57,11 @@ impl Interceptor for Key {
 }
 
 impl ApiOptions {
+    /// Whether it is the development hub of this machine that is spoken to. One may run here while another is meant.
+    pub(super) fn means_development(&self) -> bool {
+        self.api_url.is_none() && development_hub().is_ok()
+    }
+
     /// Connects.
     ///
     /// # Errors

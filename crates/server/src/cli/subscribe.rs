@@ -4,6 +4,7 @@ mod poll;
 mod sse;
 mod ws;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -14,6 +15,7 @@ use switchboard_proto::api::v1;
 use super::frames::{End, Printer};
 use super::hub::{ApiOptions, all_grants, development_hub};
 use super::terminal::note;
+use crate::tls;
 
 /// Subscribe to channels and print what comes
 ///
@@ -36,9 +38,12 @@ pub(super) struct Subscribe {
     /// Print every frame as it came, one JSON object a line
     #[arg(long)]
     json: bool,
-    /// The hub's address for clients, such as http://127.0.0.1:8000 [default: the development hub]
+    /// The hub's address for clients, such as https://hub.example.com [default: the development hub]
     #[arg(long, value_name = "URL", env = "SWITCHBOARD_URL")]
     url: Option<String>,
+    /// Certificates (PEM) that an https hub is trusted by [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
     /// The client's token; without one the hub is asked for one, over gRPC
     #[arg(long, env = "SWITCHBOARD_TOKEN", hide_env_values = true)]
     token: Option<String>,
@@ -64,6 +69,8 @@ enum Way {
 struct Target {
     /// Without a slash at the end.
     url: String,
+    /// What a hub behind TLS is trusted by.
+    tls: Option<rustls::ClientConfig>,
     token: String,
     channels: Vec<String>,
     rewind: u32,
@@ -97,11 +104,11 @@ impl Subscribe {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => format!("http://{}", development_hub()?.clients),
         };
-        if !url.starts_with("http://") {
-            bail!(
-                "--url {url}: this tool speaks plain http:// only; behind TLS use a client library or curl"
-            );
-        }
+        let tls = match reqwest::Url::parse(&url).as_ref().map(reqwest::Url::scheme) {
+            Ok("http") => None,
+            Ok("https") => Some(self.tls()?),
+            _ => bail!("--url {url}: write http://HOST:PORT or https://HOST"),
+        };
         let token = if let Some(token) = &self.token {
             token.clone()
         } else {
@@ -119,14 +126,24 @@ impl Subscribe {
         };
         Ok(Target {
             url,
+            tls,
             token,
             channels: self.channels.clone(),
             rewind: self.rewind,
         })
     }
 
+    fn tls(&self) -> Result<rustls::ClientConfig> {
+        let Some(path) = &self.ca_file else {
+            return tls::client_config(None).context("the system's certificates");
+        };
+        let pem = std::fs::read_to_string(path);
+        let pem = pem.with_context(|| format!("--ca-file {}", path.display()))?;
+        tls::client_config(Some(&pem)).with_context(|| format!("--ca-file {}", path.display()))
+    }
+
     fn grants(&self) -> v1::Grants {
-        if self.url.is_none() {
+        if self.url.is_none() && self.api.means_development() {
             return all_grants();
         }
         v1::Grants {
@@ -137,6 +154,15 @@ impl Subscribe {
 }
 
 impl Target {
+    /// A client for what goes over HTTP.
+    fn http(&self) -> Result<reqwest::Client> {
+        let client = match &self.tls {
+            Some(tls) => reqwest::Client::builder().tls_backend_preconfigured(tls.clone()),
+            None => reqwest::Client::builder(),
+        };
+        client.build().context("no HTTP client")
+    }
+
     /// The query of an opening.
     fn query(&self) -> Vec<(&str, String)> {
         let mut query: Vec<(&str, String)> = self

@@ -10,7 +10,7 @@ use switchboard_auth::{IssueRequest, Issuer, KeySet, system_clock};
 use switchboard_core::{ChannelName, ChannelPattern, Grants};
 use switchboard_proto::api::v1;
 
-use super::hub::{ApiOptions, all_grants, development_hub};
+use super::hub::{ApiOptions, all_grants};
 use super::terminal::{line, note};
 use crate::config::{self, Base, Config};
 
@@ -87,7 +87,7 @@ impl Token {
         };
         let mut grants = named.clone();
         if named == v1::Grants::default() {
-            if development_hub().is_ok() {
+            if self.api.means_development() {
                 note(format_args!(
                     "no grant named: this one grants everything, as fits development"
                 ));

@@ -112,6 +112,7 @@ impl Settings {
             ttl_default: file.tokens.ttl_default,
             ttl_max: file.tokens.ttl_max,
             token_bytes_max: limits.token_bytes_max,
+            info_bytes_max: limits.info_bytes_max,
         };
         let namespaces = file
             .namespaces
@@ -224,6 +225,13 @@ impl Reader<'_> {
             self.refuse(
                 "limits.outbox_bytes_max",
                 "must be payload_bytes_max at least, or one publication overflows it",
+            );
+        }
+        // A poll repeats its channels beside the cursor, and then there is a token in most cases.
+        if limits.header_bytes_max < 2 * limits.cursor_bytes_max {
+            self.refuse(
+                "limits.header_bytes_max",
+                "must be twice cursor_bytes_max at least, or a session cannot resume",
             );
         }
         if file.tokens.ttl_default > file.tokens.ttl_max {

@@ -229,6 +229,10 @@ fn what_does_not_fit_together_is_refused() {
         &["limits.outbox_bytes_max"],
     );
     check(
+        "[limits]\ncursor_bytes_max = 10_000\n",
+        &["limits.header_bytes_max", "cursor_bytes_max"],
+    );
+    check(
         "[namespaces.a]\njoin_leave = true\n",
         &["namespaces.a.join_leave", "presence"],
     );

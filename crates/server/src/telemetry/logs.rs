@@ -15,6 +15,9 @@ pub(crate) fn install(log: &Log) -> Result<()> {
     let filter = EnvFilter::try_new(&log.level).context("log.level")?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // It would tell of a line that cannot be written by a line that cannot be written, which panics: a hub must outlive
+        // whoever reads its log.
+        .log_internal_errors(false)
         .with_writer(io::stderr);
     let installed = match log.format {
         LogFormat::Text => builder

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use switchboard_core::Limits;
 use switchboard_transport::{TransportConfig, TrustedProxies};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
 use crate::hub::{Hub, PATIENCE, TOKEN};
 use crate::raw::Raw;
@@ -70,6 +72,23 @@ async fn heads_are_bounded_in_bytes_and_fields() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_answer_to_a_flood_is_not_lost_in_a_reset() {
+    let hub = Hub::start().await;
+    let flood = [
+        b"GET /v1/sse HTTP/1.1\r\nX-A: ".to_vec(),
+        vec![b'a'; 200_000],
+    ];
+    let mut raw = Raw::connect(&hub).await;
+    raw.send(flood.concat()).await;
+    raw.until("HTTP/1.1 431 ").await;
+    raw.stream.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    let ended = timeout(PATIENCE, raw.stream.read_to_end(&mut rest)).await;
+    ended.expect("it does not end").expect("it is reset");
+    hub.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn above_the_bound_connections_are_refused_until_one_goes() {
     let config = TransportConfig {
         connections_max: 1,
@@ -87,6 +106,22 @@ async fn above_the_bound_connections_are_refused_until_one_goes() {
         "{refused}"
     );
     assert_eq!(hub.clients.metrics().connections_refused.get(), 1);
+    // To an event source that would be the end, so it is told in its own way.
+    let events = Raw::ask(
+        &hub,
+        "GET /v1/sse HTTP/1.1\r\nAccept: text/event-stream\r\n",
+    )
+    .await;
+    assert!(
+        events.starts_with("HTTP/1.1 200 ")
+            && events.contains("content-type: text/event-stream")
+            && events.contains("\r\n\r\nretry: ")
+            && events.contains("event: close\ndata: {\"code\":1013,"),
+        "{events}"
+    );
+    // Who does not ask is told all the same.
+    let mut silent = Raw::connect(&hub).await;
+    assert!(silent.rest().await.starts_with("HTTP/1.1 503 "));
     // An adopted socket counts no more.
     let stream = format!("GET /v1/sse?token={TOKEN} HTTP/1.1\r\nHost: hub\r\n\r\n");
     first.send(stream).await;

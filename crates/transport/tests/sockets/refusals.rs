@@ -123,3 +123,104 @@ async fn methods_and_paths_that_are_not_there_are_problems() {
     assert_eq!(hub.node.sessions(), 0);
     hub.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_last_event_id_that_cannot_be_read_is_a_gap_and_a_cursor_is_refused() {
+    let hub = Hub::start().await;
+    let good = {
+        let mut raw = Raw::connect(&hub).await;
+        let path = format!("/v1/sse?channel=chat:1&token={TOKEN}");
+        raw.send(format!("GET {path} HTTP/1.1\r\nHost: hub\r\n\r\n"))
+            .await;
+        raw.until("event: subscribed").await;
+        hub.publish("chat:1", "1").await;
+        let head = raw.until("\"offset\":1").await;
+        let (_, id) = head.rsplit_once("id: ").unwrap();
+        id.split('\n').next().unwrap().trim_end().to_owned()
+    };
+    let line = format!("GET /v1/sse?channel=chat:1&channel=chat:2&token={TOKEN}");
+    let open = async |headers: &[u8]| {
+        let mut raw = Raw::connect(&hub).await;
+        let head =
+            format!("{line}&rewind=5 HTTP/1.1\r\nHost: hub\r\nAccept: text/event-stream\r\n");
+        raw.send([head.as_bytes(), headers, b"\r\n"].concat()).await;
+        let head = raw.until("\r\n\r\n").await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        raw
+    };
+    let cut = format!("Last-Event-ID: {}\r\n", &good[..good.len() - 2]);
+    let long = format!("Last-Event-ID: {}\r\n", "A".repeat(7000));
+    for unreadable in [
+        &b"Last-Event-ID: 42\r\n"[..],
+        b"Last-Event-ID: /w\r\n",
+        b"Last-Event-ID: caf\xe9\r\n",
+        cut.as_bytes(),
+        long.as_bytes(),
+    ] {
+        let mut raw = open(unreadable).await;
+        for channel in ["chat:1", "chat:2"] {
+            let told = raw.until("event: gap\ndata: ").await;
+            assert!(!told.contains("\"recovered\":true"), "{told}");
+            let gap = raw.until("\n").await;
+            assert!(
+                gap.contains(&format!("\"channel\":\"{channel}\""))
+                    && gap.contains("epoch_changed"),
+                "{gap}"
+            );
+        }
+        // From there it goes on: the id that comes is one to come back with.
+        hub.publish("chat:2", "\"after\"").await;
+        raw.until("\"data\":\"after\"").await;
+    }
+    // One that can be read is one to resume from, and none is no loss.
+    let mut raw = open(format!("Last-Event-ID: {good}\r\n").as_bytes()).await;
+    let told = raw.until("\"recovered\":true").await;
+    assert!(!told.contains("event: gap"), "{told}");
+    let mut raw = open(b"Last-Event-ID:\r\n").await;
+    hub.publish("chat:1", "\"last\"").await;
+    let told = raw.until("\"data\":\"last\"").await;
+    assert!(!told.contains("event: gap"), "{told}");
+    let answer = Raw::ask(&hub, &format!("{line}&cursor=42 HTTP/1.1\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    drop(raw);
+    hub.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_names_one_host_and_has_one_length() {
+    let hub = Hub::start().await;
+    let check = async |head: &str, status: &str| {
+        let mut raw = Raw::connect(&hub).await;
+        raw.send(format!(
+            "{head}\r\nGET /smuggled HTTP/1.1\r\nHost: hub\r\n\r\n"
+        ))
+        .await;
+        let answers = raw.rest().await;
+        assert!(
+            answers.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{head}: {answers}"
+        );
+        let count = answers.matches("HTTP/1.1 ").count();
+        assert_eq!(count, 1, "what follows was answered: {answers}");
+    };
+    let post = "POST /v1/commands?key=x HTTP/1.1\r\nHost: hub\r\n";
+    check("GET /v1/sse HTTP/1.1\r\n", "400").await;
+    check("GET /v1/sse HTTP/1.1\r\nHost: a\r\nHost: b\r\n", "400").await;
+    check(
+        &format!("{post}Content-Length: 4\r\nContent-Length: 5\r\n"),
+        "400",
+    )
+    .await;
+    check(&format!("{post}Content-Length: +4\r\n"), "400").await;
+    check(
+        &format!("{post}Transfer-Encoding: chunked, identity\r\n"),
+        "400",
+    )
+    .await;
+    check("GET /v1/sse HTTP/1.1\r\nHost : hub\r\n", "400").await;
+    check("GET /v1/sse HTTP/1.1\r\nHost: hub\r\nA: b\r\n c\r\n", "400").await;
+    // Both lengths: the chunks count, and the connection is not gone on with.
+    let both = format!("{post}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n");
+    check(&both, "410").await;
+    hub.end().await;
+}

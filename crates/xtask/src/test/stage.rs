@@ -13,6 +13,7 @@ pub(crate) enum Stage {
     Clippy,
     Proto,
     Unit,
+    Instructions,
     Build,
     Blackbox,
 }
@@ -27,6 +28,7 @@ impl Stage {
             Self::Clippy => "all lints, warnings are errors",
             Self::Proto => "buf lint, and buf breaking against what was there before",
             Self::Unit => "tests inside the crates",
+            Self::Instructions => "what a delivery costs, against what it cost before",
             Self::Build => "the server's binary for the black-box tests",
             Self::Blackbox => "the built server, tested from outside",
         }
@@ -35,7 +37,7 @@ impl Stage {
     /// The stages that must have passed for this one to make sense.
     pub(crate) fn needs(self) -> &'static [Stage] {
         match self {
-            Self::Proto => &[Self::Tools],
+            Self::Proto | Self::Instructions => &[Self::Tools],
             Self::Blackbox => &[Self::Tools, Self::Build],
             Self::Tools | Self::Fmt | Self::Tidy | Self::Clippy | Self::Unit | Self::Build => &[],
         }

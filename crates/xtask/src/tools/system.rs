@@ -56,6 +56,12 @@ const PROGRAMS: &[Program] = &[
         version: "--version",
     },
     Program {
+        names: &["valgrind"],
+        package: "valgrind",
+        variable: Some("SWITCHBOARD_VALGRIND"),
+        version: "--version",
+    },
+    Program {
         names: &["python3"],
         package: "python3",
         variable: None,
@@ -91,6 +97,18 @@ pub(crate) fn find_or_install() -> Result<Vec<(&'static Program, PathBuf)>> {
         found.push((program, path));
     }
     Ok(found)
+}
+
+/// One of the programs, by its package, which is installed if it is missing.
+pub(crate) fn find_or_install_one(package: &str) -> Result<PathBuf> {
+    let program = PROGRAMS
+        .iter()
+        .find(|program| program.package == package)
+        .with_context(|| format!("{package} is not in the table of programs"))?;
+    if locate(program).is_none() {
+        install(&[program.package])?;
+    }
+    locate(program).with_context(|| format!("{package} is still missing after the installation"))
 }
 
 /// The first of these programs that is in `PATH` or where servers are.

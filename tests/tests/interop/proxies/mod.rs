@@ -1,5 +1,30 @@
 //! Real proxies in front, with the configurations that the project ships: all three transports and the control API, also
 //! after a quiet time.
+//!
+//! To add a proxy: one file that makes the command which runs it at a [`Site`], and `proxy_tests!` of that.
+
+/// What every proxy must stand, given how it is prepared.
+macro_rules! proxy_tests {
+    ($prepare:ident) => {
+        switchboard_tests::every_transport!(messages_and_commands_pass_also_after_a_quiet_time);
+
+        async fn messages_and_commands_pass_also_after_a_quiet_time(
+            transport: switchboard_tests::Transport,
+        ) -> anyhow::Result<()> {
+            super::messages_and_commands_pass($prepare, transport).await
+        }
+
+        #[tokio::test]
+        async fn every_event_passes_when_it_happens() -> anyhow::Result<()> {
+            super::every_event_passes_when_it_happens($prepare).await
+        }
+
+        #[tokio::test]
+        async fn a_client_that_goes_is_not_held() -> anyhow::Result<()> {
+            super::a_client_that_goes_is_not_held_by_the_proxy($prepare).await
+        }
+    };
+}
 
 mod haproxy;
 mod nginx;

@@ -1,7 +1,7 @@
 //! nginx.
 
 use anyhow::Result;
-use switchboard_tests::{Transport, every_transport, tools};
+use switchboard_tests::tools;
 use tokio::process::Command;
 
 use super::Site;
@@ -43,18 +43,4 @@ fn prepare(site: &Site) -> Result<Command> {
     Ok(command)
 }
 
-every_transport!(messages_and_commands_pass_also_after_a_quiet_time);
-
-async fn messages_and_commands_pass_also_after_a_quiet_time(transport: Transport) -> Result<()> {
-    super::messages_and_commands_pass(prepare, transport).await
-}
-
-#[tokio::test]
-async fn every_event_passes_when_it_happens() -> Result<()> {
-    super::every_event_passes_when_it_happens(prepare).await
-}
-
-#[tokio::test]
-async fn a_client_that_goes_is_not_held() -> Result<()> {
-    super::a_client_that_goes_is_not_held_by_the_proxy(prepare).await
-}
+proxy_tests!(prepare);

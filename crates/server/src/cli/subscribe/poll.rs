@@ -19,7 +19,7 @@ struct Answer {
 
 /// Follows the target's channels until the end.
 pub(super) async fn follow(target: &Target, printer: &mut Printer) -> Result<End> {
-    let client = reqwest::Client::new();
+    let client = target.http()?;
     let mut resume: Option<(String, String)> = None;
     loop {
         let mut query = target.query();

@@ -9,7 +9,8 @@ use crate::cli::frames::{End, Frame, Printer};
 /// Follows the target's channels until the end.
 pub(super) async fn follow(target: &Target, printer: &mut Printer) -> Result<End> {
     let url = reqwest::Url::parse_with_params(&format!("{}/v1/sse", target.url), target.query())?;
-    let request = reqwest::Client::new()
+    let request = target
+        .http()?
         .get(url)
         .bearer_auth(&target.token)
         .header("accept", "text/event-stream");

@@ -1,0 +1,144 @@
+//! A memory engine whose answers can be held up, one by one, and made to fail.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use switchboard_core::{ChannelName, ChannelPattern, SessionId};
+use switchboard_engine::{
+    ChannelPage, Counts, Engine, EngineError, History, JoinRequest, Leaving, MemberPage,
+    MemberQuery, PublishRequest, Published, Read,
+};
+use tokio::sync::oneshot;
+
+/// What can be held up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Follow,
+    Read,
+    Join,
+}
+
+/// Lets a held operation go: on to the engine, or to fail (which it also does when this is dropped).
+pub(crate) struct Held(oneshot::Sender<()>);
+
+impl Held {
+    pub(crate) fn release(self) {
+        let _ = self.0.send(());
+    }
+}
+
+pub(crate) struct HeldEngine {
+    pub(crate) engine: Arc<dyn Engine>,
+    held: Mutex<VecDeque<(Operation, oneshot::Receiver<()>)>>,
+    /// Sessions that were said to leave, in that order.
+    pub(crate) left: Mutex<Vec<SessionId>>,
+}
+
+impl HeldEngine {
+    pub(crate) fn new(engine: Arc<dyn Engine>) -> Self {
+        Self {
+            engine,
+            held: Mutex::default(),
+            left: Mutex::default(),
+        }
+    }
+
+    /// Holds up the next operation of a kind, behind those that are to be held up already.
+    pub(crate) fn hold(&self, operation: Operation) -> Held {
+        let (release, held) = oneshot::channel();
+        self.held.lock().unwrap().push_back((operation, held));
+        Held(release)
+    }
+
+    /// How many are to be held up that have not come.
+    pub(crate) fn to_come(&self) -> usize {
+        self.held.lock().unwrap().len()
+    }
+
+    async fn pass(&self, operation: Operation) -> Result<(), EngineError> {
+        let held = {
+            let mut held = self.held.lock().unwrap();
+            let at = held.iter().position(|(kind, _)| *kind == operation);
+            at.and_then(|at| held.remove(at))
+        };
+        let Some((_, released)) = held else {
+            return Ok(());
+        };
+        released.await.map_err(|_| EngineError::Unavailable {
+            reason: "the test has it fail".into(),
+            may_have_happened: false,
+        })
+    }
+}
+
+#[async_trait]
+impl Engine for HeldEngine {
+    async fn publish(&self, request: PublishRequest) -> Result<Published, EngineError> {
+        self.engine.publish(request).await
+    }
+
+    async fn follow(&self, channel: &ChannelName) -> Result<(), EngineError> {
+        self.pass(Operation::Follow).await?;
+        self.engine.follow(channel).await
+    }
+
+    async fn unfollow(&self, channel: &ChannelName) {
+        self.engine.unfollow(channel).await;
+    }
+
+    async fn read(&self, channel: &ChannelName, read: Read) -> Result<History, EngineError> {
+        self.pass(Operation::Read).await?;
+        self.engine.read(channel, read).await
+    }
+
+    async fn remove_history(&self, channel: &ChannelName) -> Result<(), EngineError> {
+        self.engine.remove_history(channel).await
+    }
+
+    /// A join that is made to fail has happened all the same.
+    async fn join(&self, request: JoinRequest) -> Result<(), EngineError> {
+        let passed = self.pass(Operation::Join).await;
+        self.engine.join(request).await?;
+        passed
+    }
+
+    async fn leave(
+        &self,
+        channel: &ChannelName,
+        session: SessionId,
+        leaving: Leaving,
+    ) -> Result<(), EngineError> {
+        self.left.lock().unwrap().push(session);
+        self.engine.leave(channel, session, leaving).await
+    }
+
+    async fn members(
+        &self,
+        channel: &ChannelName,
+        query: MemberQuery,
+    ) -> Result<MemberPage, EngineError> {
+        self.engine.members(channel, query).await
+    }
+
+    async fn count_members(&self, channels: &[ChannelName]) -> Result<Vec<Counts>, EngineError> {
+        self.engine.count_members(channels).await
+    }
+
+    async fn channels(
+        &self,
+        pattern: Option<&ChannelPattern>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ChannelPage, EngineError> {
+        self.engine.channels(pattern, after, limit).await
+    }
+
+    async fn check(&self) -> Result<(), EngineError> {
+        self.engine.check().await
+    }
+
+    async fn shutdown(&self) {
+        self.engine.shutdown().await;
+    }
+}
