@@ -267,13 +267,10 @@ impl Outbox {
     /// Takes note that everything up to and with `sequence` has arrived.
     pub fn acknowledge(&mut self, sequence: u64) {
         let bytes = &mut self.bytes;
-        self.entries.retain(|entry| {
-            let keep = entry.sequence > sequence;
-            if !keep {
-                *bytes -= entry.bytes.len();
-            }
-            keep
-        });
+        let is_old = |entry: &mut Entry| entry.sequence <= sequence;
+        while let Some(entry) = self.entries.pop_front_if(is_old) {
+            *bytes -= entry.bytes.len();
+        }
         // What was dropped since the answer that is acknowledged now was in it.
         self.gaps.retain(|gap| gap.sequence > sequence);
         if self.entries.is_empty() {

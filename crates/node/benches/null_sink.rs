@@ -150,7 +150,7 @@ impl std::ops::Sub for Cpu {
 
     fn sub(self, before: Self) -> Self {
         Self {
-            all: self.all - before.all,
+            all: self.all.saturating_sub(before.all),
             user: self.user.saturating_sub(before.user),
         }
     }

@@ -19,11 +19,14 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::clients::Shared;
 use crate::listener::Place;
+use crate::polls::{self, Next};
 use crate::pump;
 use crate::requests::{Busy, Requests};
 use crate::sniff::{Version, sniff};
 use crate::stream::{ClientStream, Inlet};
 use crate::takeover::{Handover, Slot};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How long a connection that is done waits for its client to close, so that the last answer is not overtaken by a reset.
 const LINGER: Duration = Duration::from_secs(1);
@@ -44,9 +47,10 @@ pub(crate) async fn serve(
     let begun = tokio::select! {
         // Nothing has been asked yet, so nothing is owed.
         () = shared.stop.cancelled() => return,
-        begun = timeout_at(deadline, begin(&shared, tcp, tls)) => begun,
+        // Boxed: a TLS handshake is larger than all that a connection needs later.
+        begun = timeout_at(deadline, Box::pin(begin(&shared, tcp, tls))) => begun,
     };
-    let (version, inlet) = match begun {
+    let (version, stream, prefix) = match begun {
         Ok(Ok(Some(begun))) => begun,
         Ok(Ok(None)) => return,
         Ok(Err(error)) => {
@@ -58,13 +62,15 @@ pub(crate) async fn serve(
             return;
         }
     };
-    let outcome = match version {
+    let ended = match version {
         // Boxed: an idle connection should not pay for the larger of the two.
-        Version::Http1 => Box::pin(serve_http1(&shared, router, inlet, peer, deadline)).await,
-        Version::Http2 => Box::pin(serve_http2(&shared, router, inlet, peer)).await,
+        Version::Http1 => {
+            Box::pin(serve_http1(&shared, router, stream, prefix, peer, deadline)).await
+        }
+        Version::Http2 => Box::pin(serve_http2(&shared, router, stream, prefix, peer)).await,
     };
     drop(place);
-    if let Err(error) = outcome {
+    if let Err(error) = ended {
         tracing::debug!(%error, client.addr = %peer.ip(), "connection ended");
     }
 }
@@ -73,7 +79,7 @@ async fn begin(
     shared: &Shared,
     tcp: TcpStream,
     tls: Option<TlsAcceptor>,
-) -> io::Result<Option<(Version, Inlet)>> {
+) -> io::Result<Option<(Version, ClientStream, Bytes)>> {
     let mut stream = match tls {
         None => ClientStream::Plain(tcp),
         Some(tls) => {
@@ -84,33 +90,59 @@ async fn begin(
         }
     };
     let sniffed = sniff(&mut stream).await?;
-    Ok(sniffed.map(|(version, prefix)| {
-        (
-            version,
-            Inlet {
-                stream,
-                prefix,
-                slot: None,
-            },
-        )
-    }))
+    Ok(sniffed.map(|(version, prefix)| (version, stream, prefix)))
 }
 
+/// Requests of HTTP/1, by turns without and with the library: see [`polls`].
 async fn serve_http1(
     shared: &Arc<Shared>,
     router: Router,
-    mut inlet: Inlet,
+    mut stream: ClientStream,
+    prefix: Bytes,
     peer: SocketAddr,
     deadline: Instant,
-) -> hyper::Result<()> {
-    let limits = shared.node.limits();
-    let is_tls = matches!(inlet.stream, ClientStream::Tls(_));
-    let slot = Arc::new(Slot::new(is_tls));
-    inlet.slot = Some(Arc::clone(&slot));
+) -> Result<(), BoxError> {
     // The first head has what is left of the time from accept; it is also what a connection may be idle between requests.
     let head_timeout = deadline
         .saturating_duration_since(Instant::now())
         .max(Duration::from_secs(1));
+    let mut bytes = Vec::from(prefix);
+    loop {
+        match polls::serve(shared, &mut stream, bytes, head_timeout).await? {
+            Next::Library(read) => {
+                // Boxed: it is much larger than a poll that waits.
+                let served =
+                    serve_library(shared, router.clone(), stream, read, peer, head_timeout);
+                match Box::pin(served).await? {
+                    Some((back, read)) => (stream, bytes) = (back, read),
+                    None => return Ok(()),
+                }
+            }
+            Next::Close => {
+                close(stream).await;
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Requests as hyper reads them; gives the connection back for polls, with what was read of the next request.
+async fn serve_library(
+    shared: &Arc<Shared>,
+    router: Router,
+    stream: ClientStream,
+    prefix: Vec<u8>,
+    peer: SocketAddr,
+    head_timeout: Duration,
+) -> hyper::Result<Option<(ClientStream, Vec<u8>)>> {
+    let limits = shared.node.limits();
+    let is_tls = matches!(stream, ClientStream::Tls(_));
+    let slot = Arc::new(Slot::new(is_tls));
+    let inlet = Inlet {
+        stream,
+        prefix: prefix.into(),
+        slot: Some(Arc::clone(&slot)),
+    };
     let service = Requests {
         router,
         peer,
@@ -141,21 +173,32 @@ async fn serve_http1(
     };
     let parts = connection.into_parts();
     let Inlet { stream, prefix, .. } = parts.io.into_inner();
+    // A copy: an empty or short buffer would pin the block that hyper read into.
+    let unread = [&parts.read_buf[..], &prefix[..]].concat();
     match slot.take().filter(|_| ended.is_ok()) {
-        Some(handover) => hand_over(shared, handover, stream, &parts.read_buf, &prefix),
+        Some(handover) => hand_over(shared, handover, stream, unread.into()),
+        None if ended.is_ok() && slot.is_for_polls() && !stopping => {
+            return Ok(Some((stream, unread)));
+        }
         // Also after nonsense: there is an answer to it on its way, and most often more nonsense that nobody has read.
         None => close(stream).await,
     }
-    ended
+    ended.map(|()| None)
 }
 
 async fn serve_http2(
     shared: &Arc<Shared>,
     router: Router,
-    inlet: Inlet,
+    stream: ClientStream,
+    prefix: Bytes,
     peer: SocketAddr,
-) -> hyper::Result<()> {
+) -> Result<(), BoxError> {
     let limits = shared.node.limits();
+    let inlet = Inlet {
+        stream,
+        prefix,
+        slot: None,
+    };
     let busy = Busy::default();
     let service = Requests {
         router,
@@ -176,7 +219,7 @@ async fn serve_http2(
     let (mut stopping, mut idle_checks) = (false, 0);
     loop {
         tokio::select! {
-            ended = &mut connection => return ended,
+            ended = &mut connection => return Ok(ended?),
             () = shared.stop.cancelled(), if !stopping => {
                 stopping = true;
                 std::pin::Pin::new(&mut connection).graceful_shutdown();
@@ -195,24 +238,12 @@ async fn serve_http2(
 }
 
 /// Gives the connection to the node.
-fn hand_over(
-    shared: &Arc<Shared>,
-    handover: Handover,
-    stream: ClientStream,
-    read: &[u8],
-    prefix: &[u8],
-) {
+fn hand_over(shared: &Arc<Shared>, handover: Handover, stream: ClientStream, leftover: Bytes) {
     let Handover {
         opening,
         admission,
         pair,
     } = handover;
-    // A copy: an empty or short buffer would pin the block that hyper read into.
-    let leftover = if read.is_empty() && prefix.is_empty() {
-        Bytes::new()
-    } else {
-        [read, prefix].concat().into()
-    };
     let outcome = match (stream, pair) {
         // Registered anew on its shard's runtime, which also drops the wakers that hyper left behind.
         (ClientStream::Plain(tcp), _) => tcp.into_std().map(Socket::from),

@@ -30,6 +30,7 @@ mod refusal;
 
 mod commands;
 mod poll;
+mod polls;
 mod sse;
 mod ws;
 

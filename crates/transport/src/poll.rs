@@ -17,6 +17,7 @@ use crate::clients::Shared;
 use crate::opening;
 use crate::query::Query;
 use crate::refusal::Refusal;
+use crate::takeover::Slot;
 
 /// How long a poll waits that does not say.
 const WAIT: Duration = Duration::from_secs(25);
@@ -26,6 +27,10 @@ pub(crate) async fn answer(State(shared): State<Arc<Shared>>, request: Request) 
     let (head, _) = request.into_parts();
     match attempt(&shared, &head).await {
         Ok(batch) => {
+            if let Some(slot) = head.extensions.get::<Arc<Slot>>() {
+                // The next poll need not go through all of this.
+                slot.keep_for_polls();
+            }
             let mut response = Response::new(Body::from(batch.body));
             let headers = response.headers_mut();
             headers.insert(
@@ -44,10 +49,7 @@ async fn attempt(shared: &Shared, head: &Parts) -> Result<PollBatch, Refusal> {
         return Err(Refusal::method("GET"));
     }
     let mut query = Query::parse(head.uri.query(), shared.node.limits())?;
-    let wait = query
-        .wait
-        .unwrap_or(WAIT)
-        .min(shared.node.limits().poll_wait_max);
+    let wait = wait(shared, &query);
     let Some(key) = query.key.take() else {
         return open(shared, head, query, wait).await;
     };
@@ -107,7 +109,19 @@ async fn reopen(
     })
 }
 
-async fn wait_for_frames(
+/// How long a poll is to wait.
+pub(crate) fn wait(shared: &Shared, query: &Query) -> Duration {
+    query
+        .wait
+        .unwrap_or(WAIT)
+        .min(shared.node.limits().poll_wait_max)
+}
+
+/// Waits for what a session is owed.
+///
+/// # Cancel safety
+/// As [`Node::poll`](switchboard_node::Node::poll).
+pub(crate) async fn wait_for_frames(
     shared: &Shared,
     key: &str,
     cursor: Option<Cursor>,

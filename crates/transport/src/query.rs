@@ -41,7 +41,7 @@ impl Query {
     pub(crate) fn parse(text: Option<&str>, limits: &Limits) -> Result<Self, ClientError> {
         let mut query = Self::default();
         let mut named = HashSet::new();
-        let mut given = HashSet::new();
+        let mut given = 0u8;
         for pair in text.unwrap_or_default().split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let Ok(name) = percent_decode_str(name).decode_utf8() else {
@@ -50,9 +50,11 @@ impl Query {
             let Some(parameter) = Parameter::named(&name) else {
                 continue;
             };
-            if parameter != Parameter::Channel && !given.insert(parameter) {
+            let bit = 1 << parameter as u8;
+            if parameter != Parameter::Channel && given & bit != 0 {
                 return Err(bad(&name, "is given twice"));
             }
+            given |= bit;
             let value = percent_decode_str(value)
                 .decode_utf8()
                 .map_err(|_| bad(&name, "is no UTF-8"))?;
@@ -89,7 +91,7 @@ pub(crate) fn read_cursor(
         .map_err(|error| bad(name, error))
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Parameter {
     Channel,
     Rewind,

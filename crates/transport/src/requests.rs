@@ -52,6 +52,9 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        if let Some(slot) = &self.slot {
+            slot.note_request();
+        }
         if request.version() == Version::HTTP_11 && !has_one_host(request.headers()) {
             // RFC 9112, section 3.2: who is meant must be as clear to a proxy before us as it is to us.
             let message = "a request has one `Host`";

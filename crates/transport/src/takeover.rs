@@ -36,6 +36,8 @@ pub(crate) struct Slot {
     /// Everything that was written since the slot was filled has reached the kernel. Written by the stream, and reset
     /// by filling: hyper writes the head between the two.
     flushed: AtomicBool,
+    /// The connection goes to the polls: what it was asked by now is answered.
+    polls: AtomicBool,
     /// The connection speaks TLS, so the node cannot own it.
     is_tls: bool,
 }
@@ -67,6 +69,18 @@ impl Slot {
         *slot = Some(handover);
     }
 
+    /// Has the connection served by [`crate::polls`] from the next request on. To be called as the last thing before the
+    /// response, which must be whole, is returned.
+    pub(crate) fn keep_for_polls(&self) {
+        self.flushed.store(false, Ordering::Relaxed);
+        self.polls.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes a request: a pipelined one may be under way before the connection could be taken, and must not be lost.
+    pub(crate) fn note_request(&self) {
+        self.polls.store(false, Ordering::Relaxed);
+    }
+
     /// Notes that the stream has been flushed.
     pub(crate) fn note_flush(&self) {
         self.flushed.store(true, Ordering::Relaxed);
@@ -74,7 +88,13 @@ impl Slot {
 
     /// Whether the connection is to be handed over now.
     pub(crate) fn is_ready(&self) -> bool {
-        self.flushed.load(Ordering::Relaxed) && self.lock().is_some()
+        self.flushed.load(Ordering::Relaxed)
+            && (self.polls.load(Ordering::Relaxed) || self.lock().is_some())
+    }
+
+    /// Whether the connection goes to the polls.
+    pub(crate) fn is_for_polls(&self) -> bool {
+        self.flushed.load(Ordering::Relaxed) && self.polls.load(Ordering::Relaxed)
     }
 
     /// Takes the handover, if its response's head has been flushed.

@@ -140,6 +140,10 @@ impl Run {
             Stage::Clippy => {
                 component(workspace, "clippy", "clippy")?;
                 let mut command = workspace.cargo(["clippy", "--workspace", "--all-targets"]);
+                process::run(command.args(["--keep-going", "--", "--deny", "warnings"]))?;
+                // What only measurements have.
+                let mut command = workspace.cargo(["clippy", "--workspace", "--all-targets"]);
+                command.args(["--features", "switchboard-server/bench"]);
                 process::run(command.args(["--keep-going", "--", "--deny", "warnings"]))
             }
             Stage::Proto => proto::check(workspace, self.tools()?),

@@ -126,7 +126,7 @@ impl Rig {
 
     /// Publishes until a round reaches every session in every channel: from then on nobody catches up any more.
     async fn go_live(&mut self) {
-        let subscriptions = (self.sessions * self.channels.len() as u64).cast_signed() as i64;
+        let subscriptions = (self.sessions * self.channels.len() as u64).cast_signed();
         while self.node.metrics().subscriptions.get() < subscriptions {
             tokio::task::yield_now().await;
         }

@@ -35,6 +35,10 @@ impl Shard {
 
     /// Hands a channel's deliveries to one session, whatever state it is in, leaving out what excludes it.
     pub(super) fn owe(&mut self, slot: u32, items: &[Delivery]) {
+        if self.slots.hot[slot as usize].wire == Wire::Poll {
+            self.owe_poll(slot, items);
+            return;
+        }
         self.flush_pending(slot);
         for (index, item) in items.iter().enumerate() {
             let Some(session) = self
@@ -118,6 +122,41 @@ impl Shard {
                 .map_or(0, |outbox| outbox.sequence()),
             positions: positions.collect(),
         }
+    }
+
+    /// Queues deliveries for polls to take; they have nothing to write to.
+    fn owe_poll(&mut self, slot: u32, items: &[Delivery]) {
+        let Some(session) = self.slots.get(slot) else {
+            return;
+        };
+        if session.closing_ms.is_some() {
+            self.count_drops(items.iter());
+            return;
+        }
+        let (id, now, max) = (session.id, self.now(), self.shared.limits.outbox_bytes_max);
+        // Items that come together are of one channel.
+        let policy = items.iter().find_map(|item| self.droppable(item));
+        let mut queued = 0;
+        self.with_outbox(slot, |outbox| {
+            for item in items {
+                queued += 1;
+                let droppable = match item.broadcast.frame() {
+                    Frame::Message(publication) if publication.exclude == Some(id) => continue,
+                    Frame::Message(_) => policy.and_then(|policy| {
+                        position(item).map(|at| Droppable {
+                            position: at,
+                            ..policy
+                        })
+                    }),
+                    _ => None,
+                };
+                let bytes = item.broadcast.bytes(Wire::Poll).clone();
+                outbox.push(now, bytes, droppable, max)?;
+            }
+            Ok(())
+        });
+        self.count_drops(items[queued..].iter());
+        self.answer_later(slot);
     }
 
     fn droppable(&self, item: &Delivery) -> Option<Droppable> {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "what does not hold here fails the test")]
 
 mod hub;
+mod kept_polls;
 mod raw;
 
 mod bounds;
