@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::bench;
 use crate::instructions;
 use crate::test::{self, TestOptions};
 use crate::tidy;
@@ -31,6 +32,20 @@ enum Chore {
     ///
     /// Takes well under a second. Each finding is a line `path:line: message`.
     Tidy,
+    /// Measure the hub: `bars` for the project's own demands, `run` for a scenario, `ratio` against a bare loop
+    ///
+    /// Builds the hub with its feature `bench`, the load generator and the node's benchmark, and passes everything on to
+    /// `switchboard-bench`: `cargo xtask bench bars --quick`, `cargo xtask bench run fanout --sessions 100,1000,10000`,
+    /// `cargo xtask bench --help`. What was measured last, and how, is in crates/bench/RESULTS.md.
+    #[command(disable_help_flag = true)]
+    Bench {
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "ARGUMENTS"
+        )]
+        arguments: Vec<String>,
+    },
     /// Count the instructions of a delivery and compare them with crates/node/benches/instructions.toml
     Instructions {
         /// Write what was counted into that file instead: a change that costs is worth it, or one that saves is there
@@ -52,6 +67,7 @@ impl Cli {
                     ExitCode::FAILURE
                 })
             }
+            Chore::Bench { arguments } => bench::run(&arguments),
             Chore::Instructions { update } => {
                 instructions::check(&Workspace::find()?, update)?;
                 Ok(ExitCode::SUCCESS)

@@ -72,20 +72,20 @@ pub(crate) fn check(workspace: &Workspace, update: bool) -> Result<()> {
 }
 
 /// Builds the benchmark as it is measured and says where it is.
-fn build(workspace: &Workspace) -> Result<PathBuf> {
+pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
     let mut command = workspace.cargo(["bench", "--package", "switchboard-node", "--no-run"]);
     command.args(["--features", "bench", "--bench", "null_sink"]);
     command.args(["--message-format", "json-render-diagnostics"]);
-    println!("$ {}", process::describe(&command));
+    eprintln!("$ {}", process::describe(&command));
     let messages = process::output(command.stderr(Stdio::inherit()))?;
-    executable(&messages).context("cargo built no null_sink")
+    executable(&messages, "null_sink").context("cargo built no null_sink")
 }
 
-/// The program that cargo's messages, a JSON object a line, speak of.
-fn executable(messages: &str) -> Option<PathBuf> {
+/// The program of this name that cargo's messages, a JSON object a line, speak of.
+pub(crate) fn executable(messages: &str, name: &str) -> Option<PathBuf> {
     messages.lines().find_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        let built = message["target"]["name"] == "null_sink";
+        let built = message["target"]["name"] == name;
         message["executable"]
             .as_str()
             .filter(|_| built)
@@ -239,8 +239,8 @@ mod tests {
     #[test]
     fn program_and_total_are_found() {
         let messages = "{\"target\":{\"name\":\"x\"},\"executable\":\"/x\"}\nnoise\n{\"target\":{\"name\":\"null_sink\"},\"executable\":\"/n\"}";
-        assert_eq!(executable(messages), Some(PathBuf::from("/n")));
-        assert_eq!(executable("{}"), None);
+        assert_eq!(executable(messages, "null_sink"), Some(PathBuf::from("/n")));
+        assert_eq!(executable("{}", "null_sink"), None);
         assert_eq!(totals("events: Ir\ntotals: 35090149\n"), Some(35_090_149));
         assert_eq!(totals("summary: 3\n"), None);
     }

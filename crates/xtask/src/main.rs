@@ -14,6 +14,7 @@
 
 #![allow(clippy::print_stdout, reason = "a command line tool talks on stdout")]
 
+mod bench;
 mod cli;
 mod instructions;
 mod process;

@@ -124,42 +124,7 @@ impl Shard {
         }
     }
 
-    /// Queues deliveries for polls to take; they have nothing to write to.
-    fn owe_poll(&mut self, slot: u32, items: &[Delivery]) {
-        let Some(session) = self.slots.get(slot) else {
-            return;
-        };
-        if session.closing_ms.is_some() {
-            self.count_drops(items.iter());
-            return;
-        }
-        let (id, now, max) = (session.id, self.now(), self.shared.limits.outbox_bytes_max);
-        // Items that come together are of one channel.
-        let policy = items.iter().find_map(|item| self.droppable(item));
-        let mut queued = 0;
-        self.with_outbox(slot, |outbox| {
-            for item in items {
-                queued += 1;
-                let droppable = match item.broadcast.frame() {
-                    Frame::Message(publication) if publication.exclude == Some(id) => continue,
-                    Frame::Message(_) => policy.and_then(|policy| {
-                        position(item).map(|at| Droppable {
-                            position: at,
-                            ..policy
-                        })
-                    }),
-                    _ => None,
-                };
-                let bytes = item.broadcast.bytes(Wire::Poll).clone();
-                outbox.push(now, bytes, droppable, max)?;
-            }
-            Ok(())
-        });
-        self.count_drops(items[queued..].iter());
-        self.answer_later(slot);
-    }
-
-    fn droppable(&self, item: &Delivery) -> Option<Droppable> {
+    pub(super) fn droppable(&self, item: &Delivery) -> Option<Droppable> {
         let Frame::Message(publication) = item.broadcast.frame() else {
             return None;
         };
@@ -244,7 +209,7 @@ impl Shard {
     }
 
     /// Counts what a session is not even queued because it has been closed for being slow.
-    fn count_drops<'a>(&self, items: impl Iterator<Item = &'a Delivery>) {
+    pub(super) fn count_drops<'a>(&self, items: impl Iterator<Item = &'a Delivery>) {
         let lost = items.filter(|item| position(item).is_some()).count();
         self.shared.metrics.drops.inc_by(lost as u64);
     }

@@ -32,6 +32,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     // Black-box: it knows the server only by what clients and services can see.
     ("tests", &["proto"]),
+    // Black-box as well; what it must know of the hub's inside is behind the hub's feature `bench`.
+    ("bench", &["proto"]),
     ("xtask", &[]),
 ];
 
