@@ -32,22 +32,22 @@ pub(super) struct Job {
 pub(super) struct Frames([Option<Bytes>; Wire::COUNT]);
 
 impl Frames {
+    // Once a delivery: the call must not be one.
+    #[inline]
     fn bytes(&mut self, wire: Wire, items: &[Delivery]) -> &Bytes {
-        self.0[wire.index()].get_or_insert_with(|| match items {
-            [one] => one.broadcast.bytes(wire).clone(),
-            many => {
-                let len = many
-                    .iter()
-                    .map(|item| item.broadcast.bytes(wire).len())
-                    .sum();
-                let mut joined = Vec::with_capacity(len);
-                for item in many {
-                    joined.extend_from_slice(item.broadcast.bytes(wire));
-                }
-                joined.into()
-            }
-        })
+        self.0[wire.index()].get_or_insert_with(|| join(wire, items))
     }
+}
+
+#[cold]
+fn join(wire: Wire, items: &[Delivery]) -> Bytes {
+    if let [one] = items {
+        return one.broadcast.bytes(wire).clone();
+    }
+    let frames = || items.iter().map(|item| item.broadcast.bytes(wire));
+    let mut joined = Vec::with_capacity(frames().map(Bytes::len).sum());
+    frames().for_each(|frame| joined.extend_from_slice(frame));
+    joined.into()
 }
 
 /// A session that the straight path could not serve.

@@ -50,6 +50,7 @@ impl Stream {
     }
 
     /// Sends what the socket takes at once: one system call.
+    #[inline]
     pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         #[cfg(feature = "bench")]
         if self.is_null() {
