@@ -274,8 +274,8 @@ impl Outbox {
         // What was dropped since the answer that is acknowledged now was in it.
         self.gaps.retain(|gap| gap.sequence > sequence);
         if self.entries.is_empty() {
-            // A burst's memory is not kept for ever.
-            self.entries.shrink_to(16);
+            // Polls are quiet most of the time, and there are many: neither a burst's memory is kept nor a message's.
+            self.entries = VecDeque::new();
         }
     }
 

@@ -60,7 +60,7 @@ fn command(asked: Asked, limits: &Limits) -> Result<Command, ClientError> {
         },
         Asked::Publish(publish) => Command::Publish {
             channel: fields::channel(&publish.channel)?,
-            payload: payload(publish.data, publish.binary, limits)?,
+            payload: payload(&publish.data, publish.binary, limits)?,
             id: fields::publication_id(Some(&publish.id), limits)?,
         },
         Asked::Presence(presence) => Command::Presence {
@@ -78,7 +78,7 @@ fn command(asked: Asked, limits: &Limits) -> Result<Command, ClientError> {
             payload: if call.data.is_empty() && !call.binary {
                 Payload::Json(Bytes::from_static(b"null"))
             } else {
-                payload(call.data, call.binary, limits)?
+                payload(&call.data, call.binary, limits)?
             },
             method: fields::needed(fields::text(Some(&call.method)), "`call` needs a `method`")?
                 .into(),
@@ -101,7 +101,9 @@ fn read_position(position: &proto::Position) -> Result<Position, ClientError> {
     fields::position(&position.epoch, position.offset)
 }
 
-fn payload(data: Bytes, binary: bool, limits: &Limits) -> Result<Payload, ClientError> {
+fn payload(data: &Bytes, binary: bool, limits: &Limits) -> Result<Payload, ClientError> {
+    // Cut loose from the message it came in, which history would otherwise keep whole for a few bytes of it.
+    let data = Bytes::copy_from_slice(data);
     let payload = if binary {
         Payload::Binary(data)
     } else {

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -167,7 +168,7 @@ async fn serve_library(
             ended = step => break ended,
             () = shared.stop.cancelled(), if !stopping => {
                 stopping = true;
-                std::pin::Pin::new(&mut connection).graceful_shutdown();
+                Pin::new(&mut connection).graceful_shutdown();
             }
         }
     };
@@ -222,14 +223,14 @@ async fn serve_http2(
             ended = &mut connection => return Ok(ended?),
             () = shared.stop.cancelled(), if !stopping => {
                 stopping = true;
-                std::pin::Pin::new(&mut connection).graceful_shutdown();
+                Pin::new(&mut connection).graceful_shutdown();
             }
             // HTTP/2 has no time between requests in which a library would notice that none comes.
             _ = check.tick() => {
                 idle_checks = if busy.holders() == 0 { idle_checks + 1 } else { 0 };
                 match idle_checks {
                     0 | 1 => {}
-                    2 => std::pin::Pin::new(&mut connection).graceful_shutdown(),
+                    2 => Pin::new(&mut connection).graceful_shutdown(),
                     _ => return Ok(()),
                 }
             }
@@ -260,14 +261,17 @@ fn hand_over(shared: &Arc<Shared>, handover: Handover, stream: ClientStream, lef
 }
 
 /// Ends a connection whose last answer may still be on its way.
-async fn close(mut stream: ClientStream) {
-    let _ = timeout(LINGER, async {
-        stream.shutdown().await?;
-        let mut scratch = [0; 1024];
-        while stream.read(&mut scratch).await? > 0 {}
-        io::Result::Ok(())
+fn close(mut stream: ClientStream) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    // Boxed: a connection that waits has no room for its last moments.
+    Box::pin(async move {
+        let _ = timeout(LINGER, async {
+            stream.shutdown().await?;
+            let mut scratch = [0; 1024];
+            while stream.read(&mut scratch).await? > 0 {}
+            io::Result::Ok(())
+        })
+        .await;
     })
-    .await;
 }
 
 /// Runs the tasks of HTTP/2's streams among the others.

@@ -80,9 +80,9 @@ pub(crate) async fn run(
                     continue;
                 }
                 let (connection, router, tls) = (Arc::clone(shared), router.clone(), tls.clone());
-                shared.spawn(async move {
-                    connection::serve(connection, router, tcp, peer, tls, place).await;
-                });
+                // Boxed once here: each layer of a task would make room for the whole of it anew.
+                let served = connection::serve(connection, router, tcp, peer, tls, place);
+                shared.spawn(Box::pin(served));
             }
             Err(error) if is_of_one_connection(&error) => {
                 shared.metrics.accept_errors.inc();

@@ -1,6 +1,8 @@
 //! The task of a session that has a socket: opens it, then reads from it for as long as it lives.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -47,19 +49,33 @@ enum Then {
 }
 
 /// Serves a session's socket until it is gone.
-pub(super) async fn serve(local: Local, slot: u32, generation: u32, begin: Begin, leftover: Bytes) {
-    // Its pongs are read only when it has caught up.
-    set_busy(&local, slot, generation, true);
-    Box::pin(begin_session(&local, slot, generation, begin)).await;
-    set_busy(&local, slot, generation, false);
-    let went = Box::pin(first_input(&local, slot, generation, leftover)).await;
-    let went = match went {
-        Some(went) => went,
-        None => read_loop(&local, slot, generation).await,
-    };
-    let mut shard = local.borrow_mut();
-    shard.gone(slot, went);
-    shard.free(slot);
+pub(super) fn serve(
+    local: Local,
+    slot: u32,
+    generation: u32,
+    begin: Begin,
+    leftover: Bytes,
+) -> impl Future<Output = ()> {
+    // Boxed, and made out here: the task lives as long as the session and has no room for how it began.
+    let opening = Box::pin({
+        let local = Rc::clone(&local);
+        async move {
+            // Its pongs are read only when it has caught up.
+            set_busy(&local, slot, generation, true);
+            begin_session(&local, slot, generation, begin).await;
+            set_busy(&local, slot, generation, false);
+            first_input(&local, slot, generation, leftover).await
+        }
+    });
+    async move {
+        let went = match opening.await {
+            Some(went) => went,
+            None => read_loop(&local, slot, generation).await,
+        };
+        let mut shard = local.borrow_mut();
+        shard.gone(slot, went);
+        shard.free(slot);
+    }
 }
 
 /// Subscribes a new session to the channels it names, and to those its cursor remembers.
@@ -127,7 +143,11 @@ async fn first_input(local: &Local, slot: u32, generation: u32, leftover: Bytes)
     }
     let mut bytes = leftover.to_vec();
     let input = local.borrow_mut().take_input(slot, generation, &mut bytes);
-    take(local, slot, generation, input).await.err()
+    match take(local, slot, generation, input) {
+        Ok(None) => None,
+        Ok(Some(work)) => work.await.err(),
+        Err(went) => Some(went),
+    }
 }
 
 async fn read_loop(local: &Local, slot: u32, generation: u32) -> Went {
@@ -142,24 +162,40 @@ async fn read_loop(local: &Local, slot: u32, generation: u32) -> Went {
             return Went::Abrupt;
         }
         let input = local.borrow_mut().read(slot, generation);
-        if let Err(went) = take(local, slot, generation, input).await {
-            return went;
+        match take(local, slot, generation, input) {
+            Ok(None) => {}
+            Ok(Some(work)) => {
+                if let Err(went) = work.await {
+                    return went;
+                }
+            }
+            Err(went) => return went,
         }
     }
 }
 
-/// Works input off; an error when there is no more.
-async fn take(local: &Local, slot: u32, generation: u32, input: Input) -> Result<(), Went> {
+/// Commands at work. Boxed: most input is a pong, and a task that waits should have no room for more.
+type Work = Pin<Box<dyn Future<Output = Result<(), Went>>>>;
+
+/// Works input off, or begins to where it takes time; an error when there is no more.
+fn take(local: &Local, slot: u32, generation: u32, input: Input) -> Result<Option<Work>, Went> {
     match input {
-        Input::Blocked => Ok(()),
+        Input::Blocked => Ok(None),
         Input::Over(went) => Err(went),
+        Input::Commands(commands, then) if commands.is_empty() => {
+            let mut shard = local.borrow_mut();
+            shard.after_commands(slot, generation, then).map(|()| None)
+        }
         Input::Commands(commands, then) => {
-            for asked in commands {
-                set_busy(local, slot, generation, true);
-                Box::pin(command::run(local, slot, generation, asked)).await;
-                set_busy(local, slot, generation, false);
-            }
-            local.borrow_mut().after_commands(slot, generation, then)
+            let local = Rc::clone(local);
+            Ok(Some(Box::pin(async move {
+                for asked in commands {
+                    set_busy(&local, slot, generation, true);
+                    command::run(&local, slot, generation, asked).await;
+                    set_busy(&local, slot, generation, false);
+                }
+                local.borrow_mut().after_commands(slot, generation, then)
+            })))
         }
     }
 }
@@ -312,5 +348,21 @@ fn decode(
         (Format::Json, true) => Some(json::decode_command(data, limits)),
         (Format::Protobuf, false) => Some(protobuf::decode_command(data, limits)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    fn size_of_returned<A, B, C, D, E, T>(_: impl Fn(A, B, C, D, E) -> T) -> usize {
+        size_of::<T>()
+    }
+
+    #[test]
+    fn the_task_of_a_quiet_session_stays_small() {
+        let size = size_of_returned(super::serve);
+        assert!(
+            size <= 128,
+            "{size} bytes, for as long as each session lives"
+        );
     }
 }
