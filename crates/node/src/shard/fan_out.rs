@@ -353,6 +353,8 @@ impl Shard {
         let first = self.pending.items.len();
         let range = first..first + items.len();
         let excluded = self.excluded(items);
+        // A small channel does not wait for the flushes that a large one has brought.
+        let is_small = end as usize <= self.shared.limits.fan_out_slice_max;
         let mut frames = Frames::default();
         let mut indices = [NONE; Wire::COUNT];
         let hot = &mut self.slots.hot;
@@ -367,7 +369,7 @@ impl Shard {
                 let bytes = frames.bytes(place.wire, items).clone();
                 *index = self.pending.add(bytes, place.wire, range.clone());
             }
-            self.pending.append(slot, place, *index);
+            self.pending.append(slot, place, *index, is_small);
         }
         self.shared
             .metrics

@@ -55,12 +55,17 @@ impl Pending {
     }
 
     /// Puts a frame on a session's list.
-    pub(super) fn append(&mut self, slot: u32, place: &mut Slot, frame: u32) {
+    /// With `ahead`, a session that had nothing pending is flushed before all others.
+    pub(super) fn append(&mut self, slot: u32, place: &mut Slot, frame: u32, ahead: bool) {
         let node = self.nodes.len() as u32;
         self.nodes.push(Node { frame, next: NONE });
         if place.pending_first == NONE {
             place.pending_first = node;
-            self.dirty.push_back(slot);
+            if ahead {
+                self.dirty.push_front(slot);
+            } else {
+                self.dirty.push_back(slot);
+            }
         } else {
             self.nodes[place.pending_last as usize].next = node;
         }

@@ -12,3 +12,4 @@ pub(crate) mod place;
 mod polls;
 mod presence;
 mod slow;
+mod turns;

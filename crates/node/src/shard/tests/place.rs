@@ -207,12 +207,18 @@ impl Place {
 
     /// Takes all mail as one batch, and works it off.
     pub(crate) fn work(&self) {
+        while self.work_a_slice() {}
+    }
+
+    /// Takes all mail as one batch and works a slice off; true while there is more.
+    pub(crate) fn work_a_slice(&self) -> bool {
         let mut batch = Vec::new();
         self.shared.dispatch.mailboxes[0].take(&mut batch);
         let mut shard = self.local.borrow_mut();
         shard.take(&mut batch, &mut Vec::new());
-        while shard.work() {}
+        let more = shard.work();
         shard.answer_polls();
+        more
     }
 
     /// Lets the shard and its tasks go on until something is so.
