@@ -3,11 +3,10 @@
 
 use bytes::Bytes;
 use switchboard_core::ClientError;
-use tokio::sync::oneshot;
 
 use crate::node::Node;
 use crate::opening::Opening;
-use crate::shard::mail::Mail;
+use crate::shard::mail::{Control, Mail};
 
 /// What a bare loop did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,13 +21,13 @@ impl Node {
     /// Writes `bytes` to every session's socket, `rounds` times, by a plain loop in each shard: no frame is made, no
     /// subscription looked at.
     pub async fn bare(&self, bytes: Bytes, rounds: u32) -> Bare {
-        let mut total = Bare::default();
-        for done in self.mail_shards(|reply| Mail::Bare {
+        let done = self.ask_shards(|reply| Control::Bare {
             bytes: bytes.clone(),
             rounds,
             reply,
-        }) {
-            let done = done.await.unwrap_or_default();
+        });
+        let mut total = Bare::default();
+        for done in done.await {
             total.sends += done.sends;
             total.short += done.short;
         }
@@ -37,14 +36,12 @@ impl Node {
 
     /// How often the shards have called send since they started.
     pub async fn send_calls(&self) -> u64 {
-        let mut total = 0;
-        for calls in self.mail_shards(|reply| Mail::SendCalls { reply }) {
-            total += calls.await.unwrap_or_default();
-        }
-        total
+        let calls = self.ask_shards(|reply| Control::SendCalls { reply });
+        calls.await.into_iter().sum()
     }
 
-    /// Opens a session whose socket takes everything and is nowhere.
+    /// Opens a session whose socket takes everything and is nowhere. Nothing ends it, so a node that has any is not to be
+    /// shut down: it goes with its process.
     ///
     /// # Errors
     /// As [`Node::admit`].
@@ -55,17 +52,5 @@ impl Node {
             admission,
         });
         Ok(())
-    }
-
-    fn mail_shards<T>(
-        &self,
-        mail: impl Fn(oneshot::Sender<T>) -> Mail,
-    ) -> Vec<oneshot::Receiver<T>> {
-        let ask = |shard| {
-            let (reply, answer) = oneshot::channel();
-            self.mailbox(shard).send(mail(reply));
-            answer
-        };
-        (0..self.shards()).map(ask).collect()
     }
 }

@@ -98,6 +98,18 @@ impl Shard {
                 }
                 let _ = reply.send(slots.len() as u64);
             }
+            #[cfg(feature = "bench")]
+            Control::Bare {
+                bytes,
+                rounds,
+                reply,
+            } => {
+                let _ = reply.send(self.bare(&bytes, rounds));
+            }
+            #[cfg(feature = "bench")]
+            Control::SendCalls { reply } => {
+                let _ = reply.send(crate::shard::bench::send_calls());
+            }
         }
         self.answer_polls();
     }

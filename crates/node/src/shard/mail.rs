@@ -49,16 +49,6 @@ pub(crate) enum Mail {
     Drain { window_ms: u64 },
     /// End everything now.
     Stop,
-    /// Benchmarks: a plain loop over all sockets.
-    #[cfg(feature = "bench")]
-    Bare {
-        bytes: Bytes,
-        rounds: u32,
-        reply: oneshot::Sender<crate::bench::Bare>,
-    },
-    /// Benchmarks: how often send was called.
-    #[cfg(feature = "bench")]
-    SendCalls { reply: oneshot::Sender<u64> },
     /// Benchmarks: a session without a socket.
     #[cfg(feature = "bench")]
     OpenNull {
@@ -119,4 +109,14 @@ pub(crate) enum Control {
         close: Close,
         reply: oneshot::Sender<u64>,
     },
+    /// Benchmarks: a plain loop over all sockets.
+    #[cfg(feature = "bench")]
+    Bare {
+        bytes: Bytes,
+        rounds: u32,
+        reply: oneshot::Sender<crate::bench::Bare>,
+    },
+    /// Benchmarks: how often send was called.
+    #[cfg(feature = "bench")]
+    SendCalls { reply: oneshot::Sender<u64> },
 }

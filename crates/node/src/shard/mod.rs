@@ -2,7 +2,7 @@
 //! and its own timers. Nothing of it is behind a lock, and everything from outside reaches it through its mailbox.
 //!
 //! Reading order: [`mail`] (what comes in), this file (the loop), `slots` and `session` (what a session is), `channels`,
-//! `fan_out` and `pending` (deliveries), `write` and `flush` (to one session), `subscribe` and `refill` (history), `socket`,
+//! `fan_out` and `pending` (deliveries), `write`, `queue` and `flush` (to one session), `subscribe` and `refill` (history), `socket`,
 //! `poll` and `command` (what clients say), `control` (what services say), `timers`, `ending`.
 //!
 //! State lives in one cell. It is borrowed for a moment at a time and never across an await; what a task remembers of a session is its
@@ -20,6 +20,7 @@ pub(crate) mod mail;
 mod opened;
 mod pending;
 pub(crate) mod poll;
+mod queue;
 mod refill;
 pub(crate) mod session;
 pub(crate) mod slots;
@@ -231,18 +232,6 @@ impl Shard {
                 Mail::Interrupted(channels) => self.interrupted(channels.as_deref()),
                 Mail::Drain { window_ms } => self.drain(window_ms),
                 Mail::Stop => self.stop(),
-                #[cfg(feature = "bench")]
-                Mail::Bare {
-                    bytes,
-                    rounds,
-                    reply,
-                } => {
-                    let _ = reply.send(self.bare(&bytes, rounds));
-                }
-                #[cfg(feature = "bench")]
-                Mail::SendCalls { reply } => {
-                    let _ = reply.send(bench::send_calls());
-                }
                 #[cfg(feature = "bench")]
                 Mail::OpenNull { opening, admission } => self.open_null(*opening, admission),
             }

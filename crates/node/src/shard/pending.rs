@@ -30,7 +30,7 @@ struct Node {
 pub(super) struct Pending {
     frames: Vec<Joined>,
     nodes: Vec<Node>,
-    /// Sessions with a list, oldest first.
+    /// Sessions with a list, in the order of their flushes.
     pub(super) dirty: VecDeque<u32>,
     /// What the frames were joined from.
     pub(super) items: Vec<Delivery>,
@@ -54,8 +54,9 @@ impl Pending {
         self.nodes.len() >= NODES_MAX
     }
 
-    /// Puts a frame on a session's list.
-    /// With `ahead`, a session that had nothing pending is flushed before all others.
+    /// Puts a frame on a session's list. With `ahead`, a session that had nothing pending is flushed before all others.
+    // Once a delivery, as `list` is: the call must not be one.
+    #[inline]
     pub(super) fn append(&mut self, slot: u32, place: &mut Slot, frame: u32, ahead: bool) {
         let node = self.nodes.len() as u32;
         self.nodes.push(Node { frame, next: NONE });
@@ -73,6 +74,7 @@ impl Pending {
     }
 
     /// The bytes of the list that starts at `first`.
+    #[inline]
     pub(super) fn list(&self, first: u32) -> impl Iterator<Item = &Bytes> {
         self.joined(first).map(|joined| &joined.bytes)
     }
@@ -85,6 +87,7 @@ impl Pending {
         })
     }
 
+    #[inline]
     fn joined(&self, first: u32) -> impl Iterator<Item = &Joined> {
         let mut at = first;
         std::iter::from_fn(move || {

@@ -1,18 +1,13 @@
 //! Poll sessions: frames wait in the outbox until a later poll's cursor acknowledges them, so a lost response loses nothing.
 
 use bytes::Bytes;
-use switchboard_core::Frame;
 use switchboard_core::cursor::Cursor;
-use switchboard_core::outbox::Droppable;
-use switchboard_protocol::wire::Wire;
 use tokio::sync::oneshot;
 
 use crate::key::Key;
 use crate::opening::Transport;
 use crate::shard::Shard;
-use crate::shard::channels::position;
 use crate::shard::ending::Went;
-use crate::shard::mail::Delivery;
 
 /// A poll's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,41 +154,6 @@ impl Shard {
         if waits && owed <= PLACELESS_BYTES_MAX && self.placeless < PLACELESS_MAX {
             self.placeless += u32::from(session.admission.take().is_some());
         }
-    }
-
-    /// Queues deliveries for polls to take; they have nothing to write to.
-    pub(super) fn owe_poll(&mut self, slot: u32, items: &[Delivery]) {
-        let Some(session) = self.slots.get(slot) else {
-            return;
-        };
-        if session.closing_ms.is_some() {
-            self.count_drops(items.iter());
-            return;
-        }
-        let (id, now, max) = (session.id, self.now(), self.shared.limits.outbox_bytes_max);
-        // Items that come together are of one channel.
-        let policy = items.iter().find_map(|item| self.droppable(item));
-        let mut queued = 0;
-        self.with_outbox(slot, |outbox| {
-            for item in items {
-                queued += 1;
-                let droppable = match item.broadcast.frame() {
-                    Frame::Message(publication) if publication.exclude == Some(id) => continue,
-                    Frame::Message(_) => policy.and_then(|policy| {
-                        position(item).map(|at| Droppable {
-                            position: at,
-                            ..policy
-                        })
-                    }),
-                    _ => None,
-                };
-                let bytes = item.broadcast.bytes(Wire::Poll).clone();
-                outbox.push(now, bytes, droppable, max)?;
-            }
-            Ok(())
-        });
-        self.count_drops(items[queued..].iter());
-        self.answer_later(slot);
     }
 
     /// Notes that a poll session is owed something: its poll is answered when the batch is done, with all of it.

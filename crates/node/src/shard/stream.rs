@@ -60,6 +60,7 @@ impl Stream {
     }
 
     /// The same for several buffers.
+    #[inline]
     pub(crate) fn send_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         #[cfg(feature = "bench")]
         if self.is_null() {
