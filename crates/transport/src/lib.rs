@@ -9,7 +9,8 @@
 //!
 //! Reading order: [`config`], [`proxies`] and [`metrics`]; [`clients`] (the face, and the routes); the way in: `listener`,
 //! `connection`, `sniff`, `stream`, `requests`; what every route begins with: `query`, `opening`, `refusal`; the routes: `ws`,
-//! `sse`, `poll` and `polls` (the first, and those after it), `commands`; the way out: `takeover` (sockets that the node can own) and `pump` (those that it cannot).
+//! `sse`, `poll` and `polls` (the first, and those after it), `commands`; the way out: `takeover` (sockets that the node can
+//! own) and `pump` (those that it cannot).
 //!
 //! To add a transport: one file with its handler, one line in [`clients`], its variant of `switchboard_node::Transport`.
 

@@ -8,6 +8,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Poll, ready};
@@ -28,6 +29,9 @@ const READ_BYTES: usize = 4 * 1024;
 
 /// How every request that is served here begins.
 const BEGINNING: &[u8] = b"GET /v1/poll?";
+
+/// More header fields than a browser and a proxy come to; a request that has more is the library's.
+const HEADERS_MAX: usize = 64;
 
 /// What becomes of a connection.
 pub(crate) enum Next {
@@ -127,8 +131,8 @@ async fn next_head(
 async fn read_more(stream: &mut ClientStream, bytes: &mut Vec<u8>) -> io::Result<usize> {
     poll_fn(|cx| {
         // Here and not in the future, which lives as long as the poll waits.
-        let mut scratch = [0; READ_BYTES];
-        let mut read = ReadBuf::new(&mut scratch);
+        let mut scratch = [MaybeUninit::uninit(); READ_BYTES];
+        let mut read = ReadBuf::uninit(&mut scratch);
         ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
         bytes.reserve_exact(read.filled().len());
         bytes.extend_from_slice(read.filled());
@@ -163,8 +167,9 @@ impl Head {
             return Some(Self::Other);
         }
         let limits = shared.node.limits();
-        let mut headers = vec![httparse::EMPTY_HEADER; limits.headers_max.min(128)];
-        let mut request = httparse::Request::new(&mut headers);
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let headers_max = limits.headers_max.min(HEADERS_MAX);
+        let mut request = httparse::Request::new(&mut headers[..headers_max]);
         match request.parse(bytes) {
             Ok(httparse::Status::Complete(len)) => {
                 let head = Request::read(len, &request, limits, shared);
