@@ -225,7 +225,7 @@ impl RunArgs {
             std::fs::write(path, plot::svg(&outcomes))
                 .with_context(|| format!("could not write {}", path.display()))?;
         }
-        Ok(outcomes.iter().all(Outcome::is_clean))
+        Ok(outcomes.iter().all(|outcome| outcome.clean))
     }
 
     fn crowd(&self, sessions: usize) -> Result<Crowd> {

@@ -1,5 +1,6 @@
 //! What the clients of a load process have received, and whether it was what they should have.
 
+use anyhow::{Result, ensure};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,26 @@ pub(crate) struct Report {
     pub(crate) closed: u64,
     /// Publish to arrival: microseconds and how often.
     pub(crate) latency: Vec<(u64, u64)>,
+}
+
+impl Report {
+    /// Whether every client has had what it should have had, once and in order.
+    pub(crate) fn is_clean(&self) -> bool {
+        (self.lost, self.duplicates, self.gaps, self.closed) == (0, 0, 0, 0)
+    }
+
+    /// The same, with what was wrong.
+    pub(crate) fn check(&self) -> Result<()> {
+        ensure!(
+            self.is_clean(),
+            "{} lost, {} doubled or out of order, {} gaps, {} closed",
+            self.lost,
+            self.duplicates,
+            self.gaps,
+            self.closed
+        );
+        Ok(())
+    }
 }
 
 impl Tally {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -168,15 +168,7 @@ impl Stage<'_> {
             "{} deliveries, not {expected}",
             report.deliveries
         );
-        if (report.lost, report.duplicates, report.gaps, report.closed) != (0, 0, 0, 0) {
-            bail!(
-                "{way:?}: {} lost, {} doubled or out of order, {} gaps, {} closed",
-                report.lost,
-                report.duplicates,
-                report.gaps,
-                report.closed
-            );
-        }
+        report.check().with_context(|| format!("{way:?}"))?;
         Ok(Block {
             cpu_us: spent * 1e6 / expected as f64,
             deliveries: expected,

@@ -1,6 +1,6 @@
 //! Fan-out: what a delivery costs the hub, against a bare loop that writes as many bytes to the very same sockets.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::fleet::{Fleet, percentile, switchboard};
@@ -140,14 +140,7 @@ impl Run {
         }
         let spent = self.hub.process().cpu_s()? - before;
         let report = self.fleet.report().await?;
-        ensure!(
-            (report.lost, report.duplicates, report.gaps, report.closed) == (0, 0, 0, 0),
-            "the hub did not keep its word: {} lost, {} doubled, {} gaps, {} closed",
-            report.lost,
-            report.duplicates,
-            report.gaps,
-            report.closed
-        );
+        report.check().context("the hub did not keep its word")?;
         Ok((spent * 1e6 / report.deliveries as f64, report))
     }
 

@@ -71,6 +71,8 @@ pub(crate) struct Outcome {
     pub(crate) duplicates: u64,
     pub(crate) gaps: u64,
     pub(crate) closed: u64,
+    /// Nothing was lost, doubled, out of order or closed.
+    pub(crate) clean: bool,
 }
 
 impl Crowd {
@@ -192,6 +194,7 @@ impl Crowd {
             duplicates: report.duplicates,
             gaps: report.gaps,
             closed: report.closed,
+            clean: report.is_clean(),
         })
     }
 }
@@ -214,11 +217,6 @@ impl Outcome {
             "opened/s",
             "lost/doubled/gaps/closed"
         )
-    }
-
-    /// Whether anything was lost, doubled, or came out of order.
-    pub(crate) fn is_clean(&self) -> bool {
-        (self.lost, self.duplicates, self.gaps, self.closed) == (0, 0, 0, 0)
     }
 }
 

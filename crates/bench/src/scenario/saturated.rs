@@ -1,6 +1,6 @@
 //! Saturation: publications as fast as they are taken, and what a delivery costs then.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::fleet::{Fleet, switchboard};
 use crate::hub::{Hub, token};
@@ -57,13 +57,7 @@ impl Saturated {
         }
         let spent = self.hub.process().cpu_s()? - before;
         let report = self.fleet.report().await?;
-        ensure!(
-            (report.lost, report.duplicates, report.gaps) == (0, 0, 0),
-            "{} lost, {} doubled, {} gaps",
-            report.lost,
-            report.duplicates,
-            report.gaps
-        );
+        report.check()?;
         Ok(spent * 1e6 / report.deliveries as f64)
     }
 }
