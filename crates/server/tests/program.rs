@@ -54,6 +54,13 @@ struct Hub {
 }
 
 impl Hub {
+    /// SIGTERM.
+    fn ask_to_stop(&self) {
+        let pid = self.process.id().to_string();
+        let asked = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(asked.unwrap().success());
+    }
+
     fn start(directory: &Path, config: &str) -> Self {
         let (file, ready) = (directory.join("hub.toml"), directory.join("ready.json"));
         fs::write(&file, config).unwrap();
@@ -216,48 +223,43 @@ fn subscribe_speaks_to_a_hub_behind_tls_over_every_transport() {
     }
 }
 
+/// A hub that services may publish to, and that drains quickly.
+const SERVICES: &str = r#"
+    [clients]
+    listen = "127.0.0.1:0"
+    [api]
+    listen = "127.0.0.1:0"
+    keys = [{ name = "all", secret = "sk_0123456789abcdef01234567", scopes = ["publish"] }]
+    [admin]
+    listen = "127.0.0.1:0"
+    [namespaces.demo]
+    [drain]
+    ready_delay_s = 0
+    window_s = 0.1
+"#;
+
+/// Publishes to a hub of [`SERVICES`].
+fn publish_one(directory: &Path, hub: &Hub) {
+    let api = format!("http://{}", hub.address("grpc"));
+    let key = "sk_0123456789abcdef01234567";
+    let published = switchboard(directory, &["publish", "demo:a", "1"])
+        .args(["--api-url", &api, "--api-key", key])
+        .output()
+        .unwrap();
+    assert!(published.status.success(), "{}", said(&published));
+}
+
 /// Whoever read the log has gone: a collector that restarts, a terminal that was closed.
 #[test]
 fn a_hub_whose_log_nobody_reads_goes_on() {
     let directory = private_directory();
-    let config = r#"
-        [clients]
-        listen = "127.0.0.1:0"
-        [api]
-        listen = "127.0.0.1:0"
-        keys = [{ name = "all", secret = "sk_0123456789abcdef01234567", scopes = ["publish"] }]
-        [admin]
-        listen = "127.0.0.1:0"
-        [namespaces.demo]
-        [drain]
-        ready_delay_s = 0
-        window_s = 0.1
-        [log]
-        level = "debug"
-    "#;
-    let mut hub = Hub::start(directory.path(), config);
-    let api = format!("http://{}", hub.address("grpc"));
+    let config = format!("{SERVICES}[log]\nlevel = \"debug\"\n");
+    let mut hub = Hub::start(directory.path(), &config);
     // Each call is a line of the log.
     for _ in 0..3 {
-        let published = switchboard(directory.path(), &["publish", "demo:a", "1"])
-            .args([
-                "--api-url",
-                &api,
-                "--api-key",
-                "sk_0123456789abcdef01234567",
-            ])
-            .output()
-            .unwrap();
-        assert!(published.status.success(), "{}", said(&published));
+        publish_one(directory.path(), &hub);
     }
-    let pid = hub.process.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    hub.ask_to_stop();
     let ended = hub.process.wait().unwrap();
     assert_eq!(
         ended.code(),
@@ -270,20 +272,7 @@ fn a_hub_whose_log_nobody_reads_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_under_way_is_answered_before_the_hub_stops() {
     let directory = private_directory();
-    let config = r#"
-        [clients]
-        listen = "127.0.0.1:0"
-        [api]
-        listen = "127.0.0.1:0"
-        keys = [{ name = "all", secret = "sk_0123456789abcdef01234567", scopes = ["publish"] }]
-        [admin]
-        listen = "127.0.0.1:0"
-        [namespaces.demo]
-        [drain]
-        ready_delay_s = 0
-        window_s = 0.1
-    "#;
-    let mut hub = Hub::start(directory.path(), config);
+    let mut hub = Hub::start(directory.path(), SERVICES);
     let api = hub.address("grpc");
     let channel = Endpoint::new(format!("http://{api}")).unwrap();
     let mut client = tonic::client::Grpc::new(channel.connect().await.unwrap());
@@ -298,24 +287,8 @@ async fn a_call_under_way_is_answered_before_the_hub_stops() {
         client.client_streaming(request, path, codec).await
     });
     // Another call on another connection: when it is answered the hub has taken in the first one's head.
-    let published = switchboard(directory.path(), &["publish", "demo:a", "1"])
-        .args([
-            "--api-url",
-            &format!("http://{api}"),
-            "--api-key",
-            "sk_0123456789abcdef01234567",
-        ])
-        .output()
-        .unwrap();
-    assert!(published.status.success(), "{}", said(&published));
-    let pid = hub.process.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    publish_one(directory.path(), &hub);
+    hub.ask_to_stop();
     let started = Instant::now();
     while TcpStream::connect(api).is_ok() {
         assert!(started.elapsed() < PATIENCE, "the hub goes on listening");
