@@ -110,6 +110,11 @@ impl Outbox {
         std::mem::take(&mut self.dropped)
     }
 
+    /// Makes room for so many more frames in one go.
+    pub fn reserve(&mut self, frames: usize) {
+        self.entries.reserve(frames);
+    }
+
     /// Appends bytes: a whole frame, so that dropping it leaves whole frames. Replies and other things that no policy may
     /// drop have no `droppable`.
     ///
@@ -240,7 +245,7 @@ impl Outbox {
     }
 
     /// What is owed, oldest first.
-    pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
+    pub fn chunks(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         let head = self.head_written;
         self.entries.iter().enumerate().map(move |(at, e)| {
             if at == 0 {

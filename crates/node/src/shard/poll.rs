@@ -28,6 +28,8 @@ pub enum PollRefused {
 const PLACELESS_MAX: u32 = 4096;
 /// What each of them may owe: a close, and some messages before it.
 const PLACELESS_BYTES_MAX: usize = 4096;
+/// What stands round the frames of an answer: a key, and a cursor of a few channels.
+const ENVELOPE_BYTES: usize = 384;
 
 /// A poll that waits.
 #[derive(Debug)]
@@ -104,7 +106,10 @@ impl Shard {
             None => Some(now_stands),
             Some(_) => session.closing_cursor.as_deref().cloned().or(parked.cursor),
         };
-        let mut body = Vec::new();
+        let owed = session.outbox.as_ref().map_or(0, |outbox| {
+            outbox.bytes() + outbox.chunks().len() // and a comma each
+        });
+        let mut body = Vec::with_capacity(owed + ENVELOPE_BYTES);
         body.extend_from_slice(b"{\"key\":\"");
         let key = session.key().map(Key::to_text).unwrap_or_default();
         body.extend_from_slice(key.as_bytes());
@@ -142,17 +147,25 @@ impl Shard {
     }
 
     /// A session that was closed between two polls waits for the next, which takes the close. If it owes little it holds
-    /// no place on the node meanwhile: neither a drain nor its user's next session waits for it.
+    /// no place on the node meanwhile: neither a drain nor its user's next session waits for it, so it may wait as long as
+    /// any session does for a poll.
     pub(super) fn give_place_back(&mut self, slot: u32) {
+        let linger = self.shared.limits.poll_linger.as_millis() as u64;
         let Some(session) = self.slots.get_mut(slot) else {
             return;
         };
-        let waits = session.transport == Transport::Poll
-            && session.closing_ms.is_some()
-            && session.parked.is_none();
+        let Some(closing_ms) = &mut session.closing_ms else {
+            return;
+        };
+        let waits = session.transport == Transport::Poll && session.parked.is_none();
         let owed = session.outbox.as_ref().map_or(0, |outbox| outbox.bytes());
-        if waits && owed <= PLACELESS_BYTES_MAX && self.placeless < PLACELESS_MAX {
-            self.placeless += u32::from(session.admission.take().is_some());
+        if waits
+            && owed <= PLACELESS_BYTES_MAX
+            && self.placeless < PLACELESS_MAX
+            && session.admission.take().is_some()
+        {
+            self.placeless += 1;
+            *closing_ms = (*closing_ms).max(session.timers.polled_ms + linger);
         }
     }
 

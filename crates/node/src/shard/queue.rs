@@ -28,6 +28,7 @@ impl Shard {
         let policy = items.iter().find_map(|item| self.droppable(item));
         let mut queued = 0;
         self.with_outbox(slot, |outbox| {
+            outbox.reserve(items.len());
             for item in items {
                 queued += 1;
                 let droppable = match item.broadcast.frame() {
