@@ -1,6 +1,9 @@
 //! The Redis engine against real servers that the tests start themselves.
 
 mod conformance;
+mod interruptions;
+mod load;
+mod nodes;
 mod server;
 
 use std::sync::Arc;
