@@ -1,0 +1,56 @@
+//! How operations end in time, and how their errors say whether they may have happened.
+
+use std::time::Duration;
+
+use switchboard_engine::EngineError;
+
+use crate::reply::CallError;
+
+/// Runs an operation to its end or to the deadline, whichever is first.
+pub(crate) async fn within<T>(
+    timeout: Duration,
+    operation: impl Future<Output = Result<T, EngineError>>,
+) -> Result<T, EngineError> {
+    match tokio::time::timeout(timeout, operation).await {
+        Ok(answer) => answer,
+        Err(_) => Err(EngineError::Unavailable {
+            reason: "redis did not answer in time".into(),
+            may_have_happened: true,
+        }),
+    }
+}
+
+/// An error for what has certainly not happened.
+pub(crate) fn refused(reason: &str) -> EngineError {
+    EngineError::Unavailable {
+        reason: reason.into(),
+        may_have_happened: false,
+    }
+}
+
+/// Says of a failed call whether it may have happened.
+pub(crate) fn unavailable(error: CallError) -> EngineError {
+    let (reason, may_have_happened) = match error {
+        CallError::NotSent(reason) => (reason, false),
+        CallError::Refused(reason) => (format!("redis refused: {reason}").into(), false),
+        CallError::Lost(reason) => (reason, true),
+        CallError::Garbled => (
+            "redis answered what this version does not understand".into(),
+            true,
+        ),
+    };
+    EngineError::Unavailable {
+        reason,
+        may_have_happened,
+    }
+}
+
+pub(crate) fn may_have_happened(error: &EngineError) -> bool {
+    matches!(
+        error,
+        EngineError::Unavailable {
+            may_have_happened: true,
+            ..
+        }
+    )
+}

@@ -1,0 +1,371 @@
+//! The engine itself: the trait's operations, each with its deadline, and the tasks behind them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use switchboard_core::{ChannelName, ChannelPattern, SessionId};
+use switchboard_engine::{
+    ChannelPage, Counts, Engine, EngineError, History, JoinRequest, Leaving, MemberPage,
+    MemberQuery, PublishRequest, Published, Read, Sink,
+};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{ConfigError, RedisConfig};
+use crate::connect::Connector;
+use crate::deadline::{refused, within};
+use crate::follow::{self, Begun, Deliveries, Followed, Hearing};
+use crate::keys::Partition;
+use crate::presence::{self, Presence};
+use crate::shards::{self, Map, Shard, Shards};
+use crate::{history, listing, publish};
+
+/// How often channels that nobody follows any more are looked for.
+const LINGER_TICK: Duration = Duration::from_millis(500);
+
+/// The engine of nodes that share a Redis.
+pub struct RedisEngine {
+    core: Arc<Core>,
+    cancel: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// What the engine does and holds, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RedisStats {
+    /// Channels subscribed, lingering ones included.
+    pub channels_followed: usize,
+    /// Deliveries and history entries that could not be read. Ever rising.
+    pub garbage: u64,
+}
+
+struct Core {
+    shards: Arc<Shards>,
+    hearing: Arc<Hearing>,
+    presence: Arc<Presence>,
+    /// Set by `shutdown`: what would need the background tasks is refused.
+    closed: AtomicBool,
+}
+
+impl RedisEngine {
+    /// Makes an engine that delivers to `sink`, and has it connect: until it has, operations are refused as unavailable.
+    ///
+    /// # Errors
+    /// When the configuration cannot work whatever Redis does.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, or when the system gives no randomness.
+    pub fn start(sink: Arc<dyn Sink>, config: RedisConfig) -> Result<Arc<Self>, ConfigError> {
+        config.check()?;
+        let config = Arc::new(config);
+        let shards = Shards::new(Arc::clone(&config), Connector::new(Arc::clone(&config))?);
+        let node = getrandom::u64().expect("the system gives randomness");
+        let hearing = Arc::new(Hearing {
+            shards: Arc::clone(&shards),
+            sink,
+            followed: Followed::new(config.channels_followed_max),
+            deliveries: Deliveries::new(
+                config.deliveries_queued_max,
+                config.delivery_bytes_queued_max,
+            ),
+            node: format!("{node:016x}"),
+            garbage: AtomicU64::new(0),
+        });
+        let presence = Arc::new(Presence::new(Arc::clone(&shards)));
+        let core = Core {
+            shards,
+            hearing,
+            presence,
+            closed: AtomicBool::new(false),
+        };
+        let engine = Arc::new(Self {
+            core: Arc::new(core),
+            cancel: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        });
+        engine.start_tasks();
+        Ok(engine)
+    }
+
+    /// Waits until commands and deliveries work.
+    ///
+    /// # Errors
+    /// `Unavailable` when they do not within `timeout`.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed.
+    pub async fn wait_until_ready(&self, timeout: Duration) -> Result<(), EngineError> {
+        let until_all_hear = async {
+            loop {
+                let map = self.core.shards.wait_for_map().await;
+                let hearing = map.shards.iter().map(|shard| shard.ear.until_it_hears());
+                join_all(hearing).await;
+                if self.core.check().is_ok() {
+                    return;
+                }
+                // The map has changed, or a connection has ended again meanwhile.
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let ready = tokio::time::timeout(timeout, until_all_hear).await;
+        ready.or_else(|_| self.core.check())
+    }
+
+    /// Ends everything at once and without a goodbye, as the end of the process would: members stay until the lease is over.
+    pub fn abandon(&self) {
+        self.core.closed.store(true, Ordering::Release);
+        self.cancel.cancel();
+    }
+
+    /// What the engine does and holds now.
+    pub fn stats(&self) -> RedisStats {
+        RedisStats {
+            channels_followed: self.core.hearing.followed.len(),
+            garbage: self.core.hearing.garbage.load(Ordering::Relaxed),
+        }
+    }
+
+    fn start_tasks(&self) {
+        let Core {
+            shards,
+            hearing,
+            presence,
+            ..
+        } = &*self.core;
+        for shard in &shards.map().shards {
+            shards.start(shard, &self.tasks, &self.cancel);
+            start_ear(hearing, shard, true, &self.tasks, &self.cancel);
+        }
+        let moved = {
+            let (hearing, tasks, cancel) =
+                (Arc::clone(hearing), self.tasks.clone(), self.cancel.clone());
+            move |map: &Map, new: &[Arc<Shard>], partitions: &[Partition], is_first: bool| {
+                for shard in new {
+                    start_ear(&hearing, shard, is_first, &tasks, &cancel);
+                }
+                take_over(&hearing, map, partitions);
+            }
+        };
+        let topology = shards::follow_topology(
+            Arc::clone(shards),
+            self.tasks.clone(),
+            self.cancel.clone(),
+            moved,
+        );
+        self.spawn(topology);
+        self.spawn(follow::deliver(Arc::clone(hearing)));
+        self.spawn(follow::keep_comparing(Arc::clone(hearing)));
+        self.spawn(forget_lingering(Arc::clone(hearing)));
+        self.spawn(presence::keep_lease(Arc::clone(presence)));
+        self.spawn(presence::see_out(Arc::clone(presence)));
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let cancel = self.cancel.clone();
+        self.tasks.spawn(async move {
+            cancel.run_until_cancelled(task).await;
+        });
+    }
+
+    async fn within<T>(
+        &self,
+        operation: impl Future<Output = Result<T, EngineError>>,
+    ) -> Result<T, EngineError> {
+        self.core.check_open()?;
+        within(self.core.shards.config.operation_timeout, operation).await
+    }
+}
+
+impl Drop for RedisEngine {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+#[async_trait]
+impl Engine for RedisEngine {
+    async fn publish(&self, request: PublishRequest) -> Result<Published, EngineError> {
+        let core = &self.core;
+        core.check_open()?;
+        if !core.hearing.sink.has_room() {
+            let room = core.hearing.sink.room();
+            let room = tokio::time::timeout(core.shards.config.operation_timeout, room);
+            room.await
+                .map_err(|_| refused("the node has no room for more publications"))?;
+        }
+        self.within(publish::publish(&core.shards, request)).await
+    }
+
+    async fn follow(&self, channel: &ChannelName) -> Result<(), EngineError> {
+        self.within(self.core.follow(channel)).await
+    }
+
+    async fn unfollow(&self, channel: &ChannelName) {
+        let linger = self.core.shards.config.linger;
+        self.core
+            .hearing
+            .followed
+            .end(channel, Instant::now() + linger);
+    }
+
+    async fn read(&self, channel: &ChannelName, read: Read) -> Result<History, EngineError> {
+        self.within(history::read(&self.core.shards, channel, read))
+            .await
+    }
+
+    async fn remove_history(&self, channel: &ChannelName) -> Result<(), EngineError> {
+        self.within(history::remove(&self.core.shards, channel))
+            .await
+    }
+
+    async fn join(&self, request: JoinRequest) -> Result<(), EngineError> {
+        self.core.check_open()?;
+        self.core.presence.join(request).await
+    }
+
+    async fn leave(
+        &self,
+        channel: &ChannelName,
+        session: SessionId,
+        leaving: Leaving,
+    ) -> Result<(), EngineError> {
+        self.core.check_open()?;
+        self.core.presence.leave(channel, session, leaving).await
+    }
+
+    async fn members(
+        &self,
+        channel: &ChannelName,
+        query: MemberQuery,
+    ) -> Result<MemberPage, EngineError> {
+        self.within(self.core.presence.members(channel, query))
+            .await
+    }
+
+    async fn count_members(&self, channels: &[ChannelName]) -> Result<Vec<Counts>, EngineError> {
+        self.within(self.core.presence.count(channels)).await
+    }
+
+    async fn channels(
+        &self,
+        pattern: Option<&ChannelPattern>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ChannelPage, EngineError> {
+        self.within(listing::channels(&self.core.shards, pattern, after, limit))
+            .await
+    }
+
+    async fn check(&self) -> Result<(), EngineError> {
+        self.core.check_open()?;
+        self.core.check()
+    }
+
+    async fn shutdown(&self) {
+        self.abandon();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl Core {
+    fn check_open(&self) -> Result<(), EngineError> {
+        if self.closed.load(Ordering::Acquire) {
+            Err(refused("the engine has shut down"))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Both paths of every shard, by what the canaries told last.
+    fn check(&self) -> Result<(), EngineError> {
+        let map = self.shards.map();
+        if !map.is_whole() {
+            return Err(refused("not every slot of the redis cluster is served"));
+        }
+        let interval = self.shards.config.canary_interval;
+        for shard in &map.shards {
+            if shard.connection().is_none() {
+                return Err(refused("not connected to redis"));
+            }
+            if !shard.ear.hears(interval) {
+                return Err(refused("nothing is heard from redis"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn follow(&self, channel: &ChannelName) -> Result<(), EngineError> {
+        let waits = match self.hearing.followed.begin(channel) {
+            Begun::Subscribed => return Ok(()),
+            Begun::Full => return Err(refused("too many channels are followed")),
+            Begun::Waits(waits) => waits,
+            Begun::New(waits) => {
+                // Without a shard it waits until there is one: that takes over what is followed.
+                if let Some(shard) = self.shard(channel) {
+                    shard.ear.subscribe(channel.clone());
+                }
+                waits
+            }
+        };
+        // Without an answer the channel was forgotten while waiting.
+        waits
+            .await
+            .map_err(|_| refused("nobody follows the channel any more"))
+    }
+
+    fn shard(&self, channel: &ChannelName) -> Option<Arc<Shard>> {
+        let partition = self.shards.keys.partition(channel.as_str());
+        self.shards.map().shard(partition).cloned()
+    }
+}
+
+fn start_ear(
+    hearing: &Arc<Hearing>,
+    shard: &Arc<Shard>,
+    is_first: bool,
+    tasks: &TaskTracker,
+    cancel: &CancellationToken,
+) {
+    let listening = follow::listen(Arc::clone(hearing), Arc::clone(shard), is_first);
+    let (ended, cancel) = (shard.ended.clone(), cancel.clone());
+    tasks.spawn(async move {
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            () = ended.cancelled() => {}
+            () = listening => {}
+        }
+    });
+}
+
+/// Has the ears of their new shards subscribe to the channels of these partitions.
+fn take_over(hearing: &Hearing, map: &Map, partitions: &[Partition]) {
+    let keys = &hearing.shards.keys;
+    let moved = |name: &ChannelName| partitions.contains(&keys.partition(name.as_str()));
+    for name in hearing.followed.lose(moved) {
+        if let Some(shard) = map.shard(keys.partition(name.as_str())) {
+            shard.ear.take_over(vec![name]);
+        }
+    }
+}
+
+async fn forget_lingering(hearing: Arc<Hearing>) {
+    let mut ticks = tokio::time::interval(LINGER_TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let map = hearing.shards.map();
+        hearing
+            .followed
+            .forget_lingering(Instant::now(), |channel| {
+                let partition = hearing.shards.keys.partition(channel.as_str());
+                if let Some(shard) = map.shard(partition) {
+                    shard.ear.unsubscribe(channel);
+                }
+            });
+    }
+}

@@ -1,0 +1,38 @@
+//! The Redis engine: history, presence and deliveries of nodes that share a Redis.
+//!
+//! Purpose: [`RedisEngine`], an [`Engine`](switchboard_engine::Engine) on Redis 7 or Valkey, standalone, watched by Sentinels or as
+//! a Cluster. It keeps the nine promises of the contract; what may have been lost between Redis and the node is told, within three
+//! seconds, and the node reads it from history.
+//!
+//! Deliberately absent: files and environment (the server reads them), sessions, formats, and any protocol between nodes: they
+//! meet in Redis alone. Nothing is sent twice: a write that got no answer is reported as one that may have happened, and
+//! a publisher that has given it an id may send it again. Where Redis fails over and has lost what it had acknowledged, a
+//! node that saw it gives the channel a new epoch; what no surviving node saw cannot be told (`min-replicas-to-write` and
+//! an append-only file make that rare).
+//!
+//! Reading order: [`config`]; `keys` (what things are called) and `wire` (how they are written); `connect` (the client library, and nothing
+//! else knows it); `shards` (which server) and `scripts` (what it is asked to do); `publish`, `history`, `listing`, `presence`;
+//! `follow` (how the node hears of it all, and knows that it does); `engine` (the whole).
+//!
+//! To add an operation: a script in `scripts/`, a row in `scripts.rs`, a function that calls it, and a check in the conformance suite.
+
+pub mod config;
+mod connect;
+mod deadline;
+mod engine;
+mod epoch;
+mod follow;
+mod history;
+mod keys;
+mod listing;
+mod presence;
+mod publish;
+mod reply;
+mod scripts;
+mod shards;
+mod wire;
+
+pub use config::{
+    Address, ConfigError, Password, Reconnect, RedisConfig, TlsConfig, TlsIdentity, Topology,
+};
+pub use engine::{RedisEngine, RedisStats};

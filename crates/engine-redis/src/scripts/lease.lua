@@ -1,0 +1,8 @@
+-- Takes or renews a lease. KEYS leases; ARGV 1 lease, 2 how long, 3 whether it was held before
+-- Gives {1} when it is over, else {0, {leases that are over, ...}}
+local now = clock()
+local ends = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or 0)
+if ARGV[3] == '1' and ends <= now then return { 1 } end
+redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1])
+local over = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', whole(now), 'LIMIT', 0, 16)
+return { 0, over }

@@ -1,0 +1,211 @@
+//! What happens between Redis and a node: nothing is silently lost, and no operation takes longer than its deadline.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use switchboard_core::ChannelName;
+use switchboard_engine::conformance::RecordingSink;
+use switchboard_engine::{Engine, EngineError, JoinRequest, Leaving, MemberQuery, Read, ReadFrom};
+use tokio::time::Instant;
+
+use super::load::{Load, numbered};
+use super::ready_engine;
+use super::server::Server;
+
+/// Promise 6.
+const TOLD_WITHIN: Duration = Duration::from_secs(3);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_subscription_is_told_and_refilled() {
+    let server = Server::start(&[]).await;
+    let load = Load::start(&server.config(), "a:cut").await;
+    for _ in 0..5 {
+        load.flows(40).await;
+        let before = load.sink.events().len();
+        let killed = server
+            .command("CLIENT KILL TYPE pubsub")
+            .await
+            .expect("an answer");
+        assert!(killed.contains(":2"), "{killed}");
+        let took = load.is_told(before, TOLD_WITHIN).await;
+        println!("told after {took:?}");
+    }
+    let outcome = load.end().await;
+    outcome.expect_nothing_lost();
+    assert!(outcome.follower.refilled > 0, "the fault lost nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_with_an_append_only_file_goes_on_where_it_was() {
+    let mut server = Server::start(&["--appendonly", "yes"]).await;
+    let load = Load::start(&server.config(), "a:aof").await;
+    load.flows(100).await;
+    let before = load.sink.events().len();
+    server.kill();
+    let refused = load
+        .publisher
+        .publish(numbered(&load.channel, "refused"))
+        .await;
+    assert!(
+        matches!(refused, Err(EngineError::Unavailable { .. })),
+        "{refused:?}"
+    );
+    let took = load.is_told(before, TOLD_WITHIN).await;
+    println!("told after {took:?}");
+    assert!(load.node.check().await.is_err(), "ready without a server");
+    server.restart().await;
+    load.flows(100).await;
+    load.node
+        .wait_until_ready(TOLD_WITHIN)
+        .await
+        .expect("ready again");
+    load.end().await.expect_nothing_lost();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_comes_back_empty_is_a_gap_and_a_new_epoch() {
+    let mut server = Server::start(&[]).await;
+    let load = Load::start(&server.config(), "a:empty").await;
+    load.flows(100).await;
+    let from = ReadFrom::Newest;
+    let old = load.node.read(&load.channel, Read { from, limit: 0 }).await;
+    let old = old.expect("redis is there").top;
+    server.kill();
+    server.empty_directory();
+    server.restart().await;
+    load.flows(100).await;
+    let read = Read {
+        from: ReadFrom::After(old),
+        limit: 10,
+    };
+    let history = load
+        .node
+        .read(&load.channel, read)
+        .await
+        .expect("redis is there");
+    assert!(
+        !history.complete,
+        "a client was told that it missed nothing"
+    );
+    let outcome = load.end().await;
+    assert_eq!(outcome.follower.gaps.len(), 1, "the loss is told once");
+    let epochs: std::collections::BTreeSet<_> =
+        outcome.follower.passed_on.iter().map(|p| p.epoch).collect();
+    assert_eq!(epochs.len(), 2, "epochs");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_stalls_is_told_and_its_operations_end_in_time() {
+    let server = Server::start(&[]).await;
+    let config = server.config();
+    let load = Load::start(&config, "a:stall").await;
+    load.flows(100).await;
+    let before = load.sink.events().len();
+    server.signal(Signal::STOP);
+    let stopped = Instant::now();
+    let took = load.is_told(before, TOLD_WITHIN).await;
+    println!("told after {took:?}");
+    assert!(
+        load.node.check().await.is_err(),
+        "ready while nothing is heard"
+    );
+    // Every operation ends, and says so of itself.
+    let other = ChannelName::parse("a:other").expect("a valid name");
+    let read = Read {
+        from: ReadFrom::Newest,
+        limit: 1,
+    };
+    let (follow, read, count) = tokio::join!(
+        load.node.follow(&other),
+        load.node.read(&other, read),
+        load.node.count_members(std::slice::from_ref(&other)),
+    );
+    assert!(follow.is_err() && read.is_err() && count.is_err());
+    assert!(stopped.elapsed() < TOLD_WITHIN + config.operation_timeout + Duration::from_secs(1));
+    load.node.unfollow(&other).await;
+    tokio::time::sleep_until(stopped + Duration::from_secs(5)).await; // waits: the stall is this long
+    server.signal(Signal::CONT);
+    load.flows(100).await;
+    load.node
+        .wait_until_ready(TOLD_WITHIN)
+        .await
+        .expect("ready again");
+    let outcome = load.end().await;
+    outcome.expect_nothing_lost();
+    let most = config.operation_timeout + Duration::from_secs(1);
+    assert!(
+        outcome.published.slowest < most,
+        "{:?}",
+        outcome.published.slowest
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_come_back_after_redis_lost_them_and_ghosts_do_not() {
+    let mut server = Server::start(&[]).await;
+    let sink = RecordingSink::new();
+    let engine = ready_engine(sink.clone(), server.config()).await;
+    let channel = ChannelName::parse("a:members").expect("a valid name");
+    let session = |slot| switchboard_core::SessionId {
+        node: switchboard_core::NodeId(7),
+        shard: 0,
+        slot,
+        generation: 1,
+    };
+    for slot in [1, 2] {
+        let request = JoinRequest {
+            channel: channel.clone(),
+            session: session(slot),
+            user: Some(format!("user {slot}").into()),
+            info: None,
+        };
+        engine.join(request).await.expect("redis is there");
+    }
+    server.kill();
+    // Its session ends while Redis is away: nobody will say so again.
+    let left = engine.leave(&channel, session(2), Leaving::Now).await;
+    assert!(left.is_err());
+    server.restart().await;
+    engine
+        .wait_until_ready(Duration::from_secs(10))
+        .await
+        .expect("ready again");
+    let started = Instant::now();
+    loop {
+        let query = MemberQuery {
+            after: None,
+            limit: 10,
+        };
+        if let Ok(page) = engine.members(&channel, query).await {
+            let members: Vec<_> = page.members.iter().map(|member| member.session).collect();
+            assert!(!members.contains(&session(2)), "a ghost came back");
+            if members == [session(1)] {
+                break;
+            }
+        }
+        assert!(
+            started.elapsed() < Duration::from_secs(5),
+            "the member did not come back"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await; // waits: members join again by themselves
+    }
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_without_room_is_told_what_was_dropped() {
+    let server = Server::start(&[]).await;
+    let mut config = server.config();
+    config.deliveries_queued_max = 20;
+    let load = Load::start(&config, "a:room").await;
+    load.flows(20).await;
+    let before = load.sink.events().len();
+    load.sink.set_room(false);
+    let took = load.is_told(before, TOLD_WITHIN).await;
+    println!("told after {took:?}");
+    load.sink.set_room(true);
+    load.flows(20).await;
+    let outcome = load.end().await;
+    outcome.expect_nothing_lost();
+    assert!(outcome.follower.refilled > 0, "nothing was dropped");
+}

@@ -1,0 +1,25 @@
+//! The Redis engine against real servers that the tests start themselves.
+
+mod conformance;
+mod interruptions;
+mod load;
+mod nodes;
+mod server;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use switchboard_engine::Sink;
+use switchboard_engine_redis::{RedisConfig, RedisEngine};
+
+/// How long an engine may take to be ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(20);
+
+async fn ready_engine(sink: Arc<dyn Sink>, config: RedisConfig) -> Arc<RedisEngine> {
+    let engine = RedisEngine::start(sink, config).expect("a good configuration");
+    engine
+        .wait_until_ready(READY_TIMEOUT)
+        .await
+        .expect("redis is there");
+    engine
+}
