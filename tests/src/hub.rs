@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::redis::Redis;
 use crate::secrets::Secrets;
 use crate::services::Services;
 use crate::tokens::{Claims, Minter};
@@ -38,9 +39,15 @@ pub struct Hub {
     pub http: reqwest::Client,
     /// The secret of the API key `tests`.
     pub api_key: String,
+    token_secret: String,
     child: Child,
     directory: TempDir,
+    /// The engine's server, where [`ENGINE`] asks for one: a hub of a test that is about something else has its own.
+    pub redis: Option<Redis>,
 }
+
+/// The variable that says which engine hubs run on that do not care: `redis`, or memory.
+pub const ENGINE: &str = "SWITCHBOARD_TEST_ENGINE";
 
 impl Hub {
     /// Starts a hub with the base configuration.
@@ -72,7 +79,38 @@ impl Hub {
         descriptors_max: Option<u32>,
         change: impl FnOnce(&mut Config, &Path) -> Result<()>,
     ) -> Result<Self> {
-        let (api_key, token_secret) = (random_secret(), random_secret());
+        let own = (random_secret(), random_secret());
+        if std::env::var_os(ENGINE).is_none_or(|engine| engine != "redis") {
+            return Self::start_as(own, descriptors_max, change).await;
+        }
+        let redis = Redis::start().await?;
+        let mut hub = Self::start_as(own, descriptors_max, |config, directory| {
+            redis.engine_of(config);
+            change(config, directory)
+        })
+        .await?;
+        hub.redis = Some(redis);
+        Ok(hub)
+    }
+
+    /// Starts another node that knows the same tokens and the same API key.
+    ///
+    /// # Errors
+    /// It did not get ready; the error has its log.
+    pub async fn start_beside(&self, change: impl FnOnce(&mut Config)) -> Result<Self> {
+        let shared = (self.api_key.clone(), self.token_secret.clone());
+        Self::start_as(shared, None, |config, _| {
+            change(config);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn start_as(
+        (api_key, token_secret): (String, String),
+        descriptors_max: Option<u32>,
+        change: impl FnOnce(&mut Config, &Path) -> Result<()>,
+    ) -> Result<Self> {
         let secrets = Secrets::default();
         secrets.add(&api_key);
         secrets.add(&token_secret);
@@ -81,7 +119,7 @@ impl Hub {
         change(&mut config, directory.path())?;
         fs::write(directory.path().join("hub.toml"), config.text()?)?;
         let minter = Minter::new("hs", token_secret.as_bytes(), secrets.clone());
-        Self::run(
+        let mut hub = Self::run(
             directory,
             &["serve", "--config", "hub.toml"],
             descriptors_max,
@@ -89,7 +127,9 @@ impl Hub {
             secrets,
             api_key,
         )
-        .await
+        .await?;
+        hub.token_secret = token_secret;
+        Ok(hub)
     }
 
     /// Starts a hub in development mode, as a person does for the first time.
@@ -171,8 +211,10 @@ impl Hub {
             secrets,
             http,
             api_key,
+            token_secret: String::new(),
             child,
             directory,
+            redis: None,
         };
         hub.wait_until_ready()
             .await

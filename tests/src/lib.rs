@@ -3,7 +3,7 @@
 //! Purpose: [`hub`] runs one program a test, on ports of its own, with a configuration of its own; [`client`] is a client
 //! over any of the three transports, all of them giving the same frames; [`services`] speaks gRPC; [`tokens`] mints good and
 //! hostile tokens; [`raw`] speaks WebSocket byte by byte; [`tls`] makes certificates and puts TLS around the others;
-//! [`metrics`] reads what the hub counts; [`tools`] finds the programs that interoperability is tested with, [`script`] drives
+//! [`redis`] runs a redis-server, [`cluster`] several nodes on one; [`metrics`] reads what the hub counts; [`tools`] finds the programs that interoperability is tested with, [`script`] drives
 //! them.
 //!
 //! Deliberately absent: anything of the hub's own crates but the generated messages of `/proto`. What is tested here is
@@ -15,10 +15,12 @@
 //! `every_transport!(scenario)`. To add a transport: a link in [`client`] and a variant of [`client::Transport`].
 
 pub mod client;
+pub mod cluster;
 pub mod config;
 pub mod hub;
 pub mod metrics;
 pub mod raw;
+pub mod redis;
 pub mod script;
 pub mod secrets;
 pub mod services;
@@ -28,6 +30,7 @@ pub mod tools;
 pub mod waiting;
 
 pub use client::{Client, Frame, Opening, Transport};
+pub use cluster::Cluster;
 pub use hub::Hub;
 
 /// Makes a test of each transport out of one scenario: `scenario::websocket`, `scenario::sse`, `scenario::poll`.

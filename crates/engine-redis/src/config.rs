@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::connect::check_tls;
+
 /// Everything that the Redis engine can be told. Times and bounds have defaults; only the servers must be named.
 #[derive(Clone, Debug)]
 pub struct RedisConfig {
@@ -167,8 +169,11 @@ impl RedisConfig {
         }
     }
 
-    /// Checks what the types do not.
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+    /// Checks what the types do not: what passes can be started with.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn check(&self) -> Result<(), ConfigError> {
         let servers = match &self.topology {
             Topology::Standalone(_) => 1,
             Topology::Sentinel { sentinels, .. } => sentinels.len(),
@@ -195,6 +200,7 @@ impl RedisConfig {
         if times.iter().any(|&time| time < millisecond) {
             return Err(ConfigError::Time);
         }
+        self.tls.as_ref().map(check_tls).transpose()?;
         Ok(())
     }
 }

@@ -307,6 +307,11 @@ fn reply(frame: Resp3Frame) -> Result<Reply, CallError> {
     })
 }
 
+/// Checks that TLS can be spoken with these certificates.
+pub(crate) fn check_tls(tls: &TlsConfig) -> Result<(), ConfigError> {
+    tls_connector(tls).map(drop)
+}
+
 fn tls_connector(tls: &TlsConfig) -> Result<TlsConnector, ConfigError> {
     let refused = |error: &dyn std::fmt::Display| ConfigError::Tls(error.to_string());
     let mut authorities = rustls::RootCertStore::empty();

@@ -37,6 +37,8 @@ pub struct RedisEngine {
 /// What the engine does and holds, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RedisStats {
+    /// Whether commands are answered and deliveries heard.
+    pub ready: bool,
     /// Channels subscribed, lingering ones included.
     pub channels_followed: usize,
     /// Deliveries and history entries that could not be read. Ever rising.
@@ -124,6 +126,7 @@ impl RedisEngine {
     /// What the engine does and holds now.
     pub fn stats(&self) -> RedisStats {
         RedisStats {
+            ready: self.core.check_open().is_ok() && self.core.check().is_ok(),
             channels_followed: self.core.hearing.followed.len(),
             garbage: self.core.hearing.garbage.load(Ordering::Relaxed),
         }

@@ -14,6 +14,7 @@ mod cli;
 mod config;
 mod descriptors;
 mod development;
+mod engine;
 mod listeners;
 mod page;
 mod serve;

@@ -11,7 +11,6 @@ use prometheus_client::registry::Registry;
 use switchboard_api::{Api, ApiBounds, ApiConfig, ApiTls};
 use switchboard_auth::{ApiKeys, Issuer, KeySet, Verifier, VerifierConfig, system_clock};
 use switchboard_core::TokenVerifier;
-use switchboard_engine::{Engine, MemoryEngine};
 use switchboard_node::{Node, NodeConfig};
 use switchboard_transport::{Clients, TransportConfig};
 use tokio::task::JoinHandle;
@@ -19,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
 use crate::config::Settings;
-use crate::config::file::EngineKind;
 use crate::descriptors;
 use crate::development::Development;
+use crate::engine::RunningEngine;
 use crate::listeners::{Addresses, Listeners};
 use crate::shutdown::{self, Ended};
 use crate::signals::Signals;
@@ -295,10 +294,7 @@ impl Running {
     }
 }
 
-fn node(
-    settings: &Settings,
-    verifier: Arc<dyn TokenVerifier>,
-) -> Result<(Node, Arc<MemoryEngine>)> {
+fn node(settings: &Settings, verifier: Arc<dyn TokenVerifier>) -> Result<(Node, RunningEngine)> {
     let shards = match settings.file.node.shards {
         0 => u16::try_from(processors().min(SHARDS_MAX)).expect("64 at most"),
         shards => shards,
@@ -309,14 +305,10 @@ fn node(
         shards,
         version: env!("CARGO_PKG_VERSION"),
     };
-    let memory = settings.memory.clone();
     let mut made = None;
-    let node = Node::start(config, verifier, |sink| -> Arc<dyn Engine> {
-        match settings.file.engine.kind {
-            EngineKind::Memory => {
-                Arc::clone(made.insert(MemoryEngine::new(sink, memory))) as Arc<dyn Engine>
-            }
-        }
+    let node = Node::start(config, verifier, |sink| {
+        made.insert(RunningEngine::start(&settings.engine, sink))
+            .engine()
     })
     .context("could not start the node")?;
     Ok((node, made.context("a started node has made its engine")?))

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use switchboard_core::{Limits, Policy, Retention, SlowConsumer};
 
+use super::redis::RedisSection;
 use super::secret::Secret;
 
 /// The whole file.
@@ -179,6 +180,7 @@ pub(crate) struct EngineSection {
     pub(crate) ids_per_channel_max: usize,
     #[serde(rename = "idle_channel_ttl_s", deserialize_with = "seconds")]
     pub(crate) idle_channel_ttl: Duration,
+    pub(crate) redis: RedisSection,
 }
 
 /// The engines there are.
@@ -187,6 +189,8 @@ pub(crate) struct EngineSection {
 pub(crate) enum EngineKind {
     /// Within this process.
     Memory,
+    /// Shared by any number of nodes.
+    Redis,
 }
 
 /// `[drain]`.
@@ -291,7 +295,7 @@ limits_section! {
     api_shutdown_grace = "api_shutdown_grace_s",
 }
 
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(super) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let seconds = f64::deserialize(deserializer)?;
     Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
 }

@@ -1,7 +1,7 @@
 //! Configuration: the only place that knows files and environment. Inner crates take plain structs.
 //!
 //! Reading order: [`options`] (what an option is), [`reference`] (all of them), [`document`] (what was written, and where),
-//! [`env`](mod@env) and [`check`] (the overlay, the walk), [`file`](mod@file) and [`settings`] (the structs), [`explain`].
+//! [`env`](mod@env) and [`check`] (the overlay, the walk), [`file`](mod@file), [`redis`] and [`settings`] (the structs), [`explain`].
 //!
 //! To add an option: a line in [`reference`], a field in [`file`](mod@file), and `cargo test -p switchboard-server`
 //! says what `deploy/reference.toml` has to become.
@@ -13,6 +13,7 @@ mod explain;
 pub(crate) mod file;
 mod nearest;
 mod options;
+mod redis;
 mod reference;
 mod secret;
 mod settings;
@@ -25,7 +26,7 @@ use toml::{Table, Value};
 
 pub(crate) use document::{Origin, Problem, Step};
 pub(crate) use explain::{explain, reference as reference_text};
-pub(crate) use settings::Settings;
+pub(crate) use settings::{EngineConfig, Settings};
 
 use document::Document;
 use file::File;

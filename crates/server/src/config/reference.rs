@@ -2,6 +2,7 @@
 
 mod limits;
 mod policy;
+mod redis;
 
 use super::options::Preset::{Is, Required, Unset};
 use super::options::{Kind, Preset, Section, Setting, Shape};
@@ -323,27 +324,27 @@ pub(crate) const SECTIONS: &[Section] = &[
         options: &[
             option(
                 "kind",
-                Kind::Choice(&["memory"]),
+                Kind::Choice(&["memory", "redis"]),
                 Is("\"memory\""),
-                "memory: within this process, for a node that stands alone.",
+                "memory: within this process, for a node that stands alone. redis: any number of nodes are one hub; see [engine.redis].",
             ),
             option(
                 "history_bytes_max",
                 number(MIB, 1024 * GIB, "bytes"),
                 Is("1_073_741_824"),
-                "All channels' histories together; above it channels that are published to give up their oldest.",
+                "memory: all channels' histories together; above it channels that are published to give up their oldest.",
             ),
             option(
                 "channels_max",
                 number(1, 1_000_000_000, "channels"),
                 Is("10_000_000"),
-                "Channels; a further one is refused. An empty one costs less than 256 bytes.",
+                "memory: channels; a further one is refused. An empty one costs less than 256 bytes.",
             ),
             option(
                 "ids_per_channel_max",
                 number(0, 100_000_000, "ids"),
                 Is("100_000"),
-                "Publication ids remembered for a channel.",
+                "memory: publication ids remembered for a channel.",
             ),
             option(
                 "idle_channel_ttl_s",
@@ -352,6 +353,12 @@ pub(crate) const SECTIONS: &[Section] = &[
                 "How long a channel without history, members or subscribers keeps its position.",
             ),
         ],
+    },
+    Section {
+        path: "engine.redis",
+        shape: Shape::Table,
+        about: "Where Redis is (7.0 or newer, or Valkey), for engine.kind = \"redis\".",
+        options: redis::REDIS,
     },
     Section {
         path: "drain",

@@ -12,11 +12,13 @@ use switchboard_auth::{
 };
 use switchboard_core::{ChannelName, ChannelPattern, Grants, Limits, PolicyTable};
 use switchboard_engine::MemoryConfig;
+use switchboard_engine_redis::RedisConfig;
 use switchboard_transport::TrustedProxies;
 use tracing_subscriber::EnvFilter;
 
 use super::document::{Document, Problem};
-use super::file::{Anonymous, ApiKey, File, TokenKey};
+use super::file::{Anonymous, ApiKey, EngineKind, File, TokenKey};
+use super::redis::is_local;
 use crate::tls;
 
 /// What the process is wired from.
@@ -28,8 +30,8 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     /// The namespaces.
     pub(crate) policies: PolicyTable,
-    /// The memory engine's bounds.
-    pub(crate) memory: MemoryConfig,
+    /// The engine that keeps history and presence.
+    pub(crate) engine: EngineConfig,
     /// Who may call the control API.
     pub(crate) api_keys: Vec<ApiKeyConfig>,
     /// What tokens are signed with.
@@ -46,6 +48,15 @@ pub(crate) struct Settings {
     pub(crate) clients_tls: Option<Arc<rustls::ServerConfig>>,
     /// TLS of the control API's listener.
     pub(crate) api_tls: Option<tls::PemFiles>,
+}
+
+/// The engine and what it is told.
+#[derive(Clone, Debug)]
+pub(crate) enum EngineConfig {
+    /// Within this process.
+    Memory(MemoryConfig),
+    /// On Redis.
+    Redis(Box<RedisConfig>),
 }
 
 impl Settings {
@@ -124,22 +135,27 @@ impl Settings {
                 .as_ref()
                 .map(super::file::PolicySection::policy),
         );
-        let memory = MemoryConfig {
-            history_bytes_max: file.engine.history_bytes_max,
-            channels_max: file.engine.channels_max,
-            ids_per_channel_max: file.engine.ids_per_channel_max,
-            idle_channel_ttl: file.engine.idle_channel_ttl,
-            operation_timeout: limits.engine_timeout,
-            ..MemoryConfig::default()
+        let engine = match file.engine.kind {
+            EngineKind::Memory => Some(EngineConfig::Memory(MemoryConfig {
+                history_bytes_max: file.engine.history_bytes_max,
+                channels_max: file.engine.channels_max,
+                ids_per_channel_max: file.engine.ids_per_channel_max,
+                idle_channel_ttl: file.engine.idle_channel_ttl,
+                operation_timeout: limits.engine_timeout,
+                ..MemoryConfig::default()
+            })),
+            EngineKind::Redis => reader
+                .redis(&file.engine, limits.engine_timeout)
+                .map(|config| EngineConfig::Redis(Box::new(config))),
         };
-        if !reader.problems.is_empty() {
+        let Some(engine) = engine.filter(|_| reader.problems.is_empty()) else {
             return Err(reader.problems);
-        }
+        };
         Ok(Self {
             file,
             limits,
             policies,
-            memory,
+            engine,
             api_keys,
             token_keys,
             issuer,
@@ -175,6 +191,12 @@ impl Settings {
             !self.file.api.listen.ip().is_loopback() && self.api_tls.is_none(),
             "api.listen is open to the network without TLS: API keys travel in the clear",
         );
+        if let EngineConfig::Redis(redis) = &self.engine {
+            warn(
+                redis.password.is_some() && redis.tls.is_none() && !is_local(redis),
+                "engine.redis has a password and no tls_ca_file: it travels in the clear",
+            );
+        }
         warn(
             !self.file.admin.listen.ip().is_loopback(),
             "admin.listen is open to the network and asks for no credentials",
@@ -183,18 +205,22 @@ impl Settings {
     }
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     document: &'a Document,
     base: &'a Path,
     problems: Vec<Problem>,
 }
 
 impl Reader<'_> {
-    fn refuse(&mut self, key: &str, message: impl Into<String>) {
+    pub(super) fn refuse(&mut self, key: &str, message: impl Into<String>) {
         self.problems.push(self.document.problem(key, message));
     }
 
-    fn take<T, E: std::fmt::Display>(&mut self, key: &str, result: Result<T, E>) -> Option<T> {
+    pub(super) fn take<T, E: std::fmt::Display>(
+        &mut self,
+        key: &str,
+        result: Result<T, E>,
+    ) -> Option<T> {
         result
             .map_err(|error| self.refuse(key, format!("{error:#}")))
             .ok()
@@ -204,7 +230,7 @@ impl Reader<'_> {
         self.base.join(path)
     }
 
-    fn text(&mut self, key: &str, path: &Path) -> Option<String> {
+    pub(super) fn text(&mut self, key: &str, path: &Path) -> Option<String> {
         let path = self.resolve(path);
         let text = fs::read_to_string(&path)
             .map_err(|error| format!("cannot read {}: {error}", path.display()));
@@ -397,7 +423,7 @@ impl Reader<'_> {
             .collect()
     }
 
-    fn tls(
+    pub(super) fn tls(
         &mut self,
         section: &str,
         cert: Option<&PathBuf>,

@@ -51,7 +51,10 @@ fn check(text: &str, words: &[&str]) {
 fn an_empty_file_has_the_defaults_of_the_inner_crates() {
     let settings = load("", &[]).unwrap().settings;
     assert_eq!(settings.limits, Limits::default());
-    assert_eq!(settings.memory, MemoryConfig::default());
+    let EngineConfig::Memory(memory) = &settings.engine else {
+        panic!("not in memory");
+    };
+    assert_eq!(*memory, MemoryConfig::default());
     assert_eq!(settings.issuer.ttl_default, Duration::from_mins(1));
     assert!(
         settings.anonymous.is_none()

@@ -1,7 +1,5 @@
 //! What `/metrics` shows beside the node's own counters: the process, its descriptors, the engine's stock.
 
-use std::sync::Arc;
-
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -9,10 +7,10 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use switchboard_auth::Verifier;
-use switchboard_engine::MemoryEngine;
 use switchboard_node::Node;
 
 use crate::descriptors;
+use crate::engine::{Figure, FigureValue, RunningEngine};
 
 /// The registry of a node: every name begins with `switchboard_`.
 pub(crate) fn registry(node: &Node, process: ProcessMetrics) -> Registry {
@@ -29,7 +27,7 @@ pub(crate) struct ProcessMetrics {
     /// The node.
     pub(crate) node: Node,
     /// Its engine.
-    pub(crate) engine: Arc<MemoryEngine>,
+    pub(crate) engine: RunningEngine,
     /// Its tokens.
     pub(crate) verifier: Verifier,
     /// When it started, seconds since 1970.
@@ -49,7 +47,6 @@ impl Collector for ProcessMetrics {
             let encoder = encoder.encode_descriptor(name, help, unit, metric.metric_type())?;
             metric.encode(encoder)
         };
-        let stats = self.engine.stats();
         if let Some(count) = descriptors::in_use() {
             gauge(
                 "descriptors_open",
@@ -83,24 +80,6 @@ impl Collector for ProcessMetrics {
             self.verifier.cached_len() as f64,
         )?;
         gauge(
-            "engine_channels",
-            "Channels that the engine has a record of",
-            None,
-            stats.channels as f64,
-        )?;
-        gauge(
-            "engine_history",
-            "What all histories take",
-            Some(&Unit::Bytes),
-            stats.history_bytes as f64,
-        )?;
-        gauge(
-            "engine_graces",
-            "Members that are gone but within their grace",
-            None,
-            stats.graces as f64,
-        )?;
-        gauge(
             "start_time",
             "When the process started, since 1970",
             Some(&Unit::Seconds),
@@ -114,15 +93,20 @@ impl Collector for ProcessMetrics {
                 bytes as f64,
             )?;
         }
-        let forgotten = ConstCounter::new(stats.ids_forgotten);
-        let help = "Publication ids forgotten before their window was out";
-        let encoder = encoder.encode_descriptor(
-            "engine_ids_forgotten",
-            help,
-            None,
-            forgotten.metric_type(),
-        )?;
-        forgotten.encode(encoder)
+        let mut counters = Vec::new();
+        for Figure { name, help, value } in self.engine.figures() {
+            match value {
+                FigureValue::Gauge(value) => gauge(name, help, None, value)?,
+                FigureValue::Bytes(value) => gauge(name, help, Some(&Unit::Bytes), value)?,
+                FigureValue::Counter(value) => counters.push((name, help, value)),
+            }
+        }
+        for (name, help, value) in counters {
+            let metric = ConstCounter::new(value);
+            let kind = metric.metric_type();
+            metric.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,6 @@
+//! Several nodes behind any balancer are one hub: each test starts real nodes on a real Redis, and breaks some of them.
+
+mod faults;
+mod moving;
+mod presence;
+mod together;
