@@ -9,12 +9,13 @@ const WIDTH: f64 = 520.0;
 const HEIGHT: f64 = 380.0;
 const LEFT: f64 = 70.0;
 const RIGHT: f64 = WIDTH - 30.0;
-const TOP: f64 = 70.0;
-const BOTTOM: f64 = 320.0;
+const TOP: f64 = 82.0;
+const BOTTOM: f64 = 325.0;
 /// More marks than this do not find room for their numbers: then only powers of ten have one.
 const MARKS_MAX: usize = 12;
-const COLOURS: [&str; 6] = [
-    "#1b6ca8", "#d1495b", "#3a7d44", "#8f5fbf", "#c77700", "#555555",
+const COLOURS: [&str; 9] = [
+    "#1b6ca8", "#d1495b", "#3a7d44", "#8f5fbf", "#c77700", "#555555", "#00909e", "#a44a8a",
+    "#8a8a00",
 ];
 
 /// A line of a panel.
@@ -36,29 +37,30 @@ pub(crate) fn svg(outcomes: &[Outcome]) -> String {
     }
     let (mut latency, mut cost) = (Vec::new(), Vec::new());
     for (way_name, colour) in ways.iter().zip(COLOURS.iter().cycle()) {
-        let line = |name: &str, is_dashed, value: fn(&Delivering) -> f64| {
+        let line = |is_dashed, value: fn(&Delivering) -> f64| {
             let of_way = outcomes.iter().filter(|outcome| way(outcome) == *way_name);
             let point = |outcome: &Outcome| {
                 let sessions = outcome.opening.as_ref()?.sessions as f64;
                 Some((sessions, value(outcome.delivering.as_ref()?)))
             };
             Line {
-                name: format!("{name}{way_name}"),
+                name: way_name.clone(),
                 colour,
                 is_dashed,
                 points: of_way.filter_map(point).collect(),
             }
         };
-        latency.push(line("p50, ", false, |it| it.p50_us as f64 / 1e3));
-        latency.push(line("p99, ", true, |it| it.p99_us as f64 / 1e3));
-        cost.push(line("", false, |it| it.cpu_s_per_million));
+        latency.push(line(false, |it| it.p50_us as f64 / 1e3));
+        latency.push(line(true, |it| it.p99_us as f64 / 1e3));
+        cost.push(line(false, |it| it.cpu_s_per_million));
     }
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {HEIGHT}\" width=\"{width}\" height=\"{HEIGHT}\" \
          font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
         width = 2.0 * WIDTH
     );
-    panel(&mut svg, 0.0, "Publish to arrival, milliseconds", &latency);
+    let title = "Publish to arrival, milliseconds (solid p50, dashed p99)";
+    panel(&mut svg, 0.0, title, &latency);
     let title = "CPU seconds of the hub for a million deliveries";
     panel(&mut svg, WIDTH, title, &cost);
     svg.push_str("</svg>\n");
@@ -162,9 +164,12 @@ fn panel(svg: &mut String, x: f64, title: &str, lines: &[Line]) {
             py + 4.0
         );
     }
-    for (index, line) in lines.iter().enumerate() {
+    for line in lines {
         draw(svg, line, &across, &up);
-        legend(svg, line, x + LEFT, index, lines.len());
+    }
+    // A dashed line belongs to the solid one of its colour.
+    for (index, line) in lines.iter().filter(|line| !line.is_dashed).enumerate() {
+        legend(svg, line, x + LEFT, index);
     }
     let _ = writeln!(
         svg,
@@ -201,15 +206,15 @@ fn draw(svg: &mut String, line: &Line, across: &Axis, up: &Axis) {
     }
 }
 
-/// Names in rows of two or three below the title.
-fn legend(svg: &mut String, line: &Line, left: f64, index: usize, lines: usize) {
-    let columns = if lines > 4 { 3 } else { 2 };
-    let px = left + (index % columns) as f64 * (RIGHT - LEFT) / columns as f64;
-    let py = 40.0 + (index / columns) as f64 * 14.0;
-    let (colour, dashes) = (line.colour, dashes(line));
+/// Names in rows of three below the title: as many as there are paces and calls.
+fn legend(svg: &mut String, line: &Line, left: f64, index: usize) {
+    const COLUMNS: usize = 3;
+    let px = left + (index % COLUMNS) as f64 * (RIGHT - LEFT) / COLUMNS as f64;
+    let py = 42.0 + (index / COLUMNS) as f64 * 14.0;
+    let colour = line.colour;
     let _ = writeln!(
         svg,
-        "<line x1=\"{px}\" y1=\"{}\" x2=\"{}\" y2=\"{}\" stroke=\"{colour}\" stroke-width=\"2\"{dashes}/>\
+        "<line x1=\"{px}\" y1=\"{}\" x2=\"{}\" y2=\"{}\" stroke=\"{colour}\" stroke-width=\"2\"/>\
          <text x=\"{}\" y=\"{py}\" font-size=\"11\">{}</text>",
         py - 4.0,
         px + 20.0,

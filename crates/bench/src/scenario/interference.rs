@@ -42,7 +42,7 @@ pub(crate) async fn stalled_readers(
     let mut stage = Stage::open(setting, crowd, payload_len).await?;
     let without = stage.publish(Pace::One, By::Unary, length).await?;
     let base = stage.hub.process().anonymous_bytes()?;
-    eprintln!("  {stalled} more that do not read");
+    eprintln!("  the same beside {stalled} that never read");
     let idle = stage.open_beside(quiet).await?;
     let with = stage.publish(Pace::One, By::Unary, length).await?;
     idle.close().await?;
