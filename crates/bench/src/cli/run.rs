@@ -9,11 +9,12 @@ use serde_json::json;
 
 use super::Transport;
 use crate::fleet::with_heartbeat;
+use crate::hub::Hub;
 use crate::plot;
 use crate::publisher::By;
 use crate::report;
 use crate::scenario::Setting;
-use crate::scenario::crowd::Crowd;
+use crate::scenario::crowd::{Crowd, check_share};
 use crate::scenario::interference::{STALLING_PAYLOAD_LEN, stalled_readers};
 use crate::scenario::memory::{Idle, quiet};
 use crate::scenario::opening::Storms;
@@ -139,6 +140,7 @@ impl Scenario {
 impl RunArgs {
     pub(super) async fn run(self, setting: &Setting, json: bool) -> Result<bool> {
         self.check()?;
+        self.check_room(setting).await?;
         let outcomes = match self.scenario {
             Scenario::Publish => self.publish(setting).await?,
             Scenario::Storm => self.storm(setting).await?,
@@ -197,11 +199,14 @@ impl RunArgs {
                     "--channels {} is not possible with {sessions} sessions, one channel each: take 1 to {sessions}",
                     self.channels()
                 ),
-                Scenario::Channels => ensure!(
-                    self.channels() > 0 && self.channels().is_multiple_of(sessions),
-                    "--channels {} cannot be dealt out evenly to {sessions} sessions: take a multiple of {sessions}",
-                    self.channels()
-                ),
+                Scenario::Channels => {
+                    ensure!(
+                        self.channels() > 0 && self.channels().is_multiple_of(sessions),
+                        "--channels {} cannot be dealt out evenly to {sessions} sessions: take a multiple of {sessions}",
+                        self.channels()
+                    );
+                    check_share(sessions, self.channels() / sessions)?;
+                }
                 Scenario::Mixed => ensure!(
                     sessions.is_multiple_of(10),
                     "--sessions {sessions} has no 70%, 20% and 10%: take a multiple of ten"
@@ -218,6 +223,15 @@ impl RunArgs {
             write_plot(path, &[])?;
         }
         Ok(())
+    }
+
+    /// Asks a hub for its bound before the first run, rather than lose the table to the last.
+    async fn check_room(&self, setting: &Setting) -> Result<()> {
+        if self.scenario == Scenario::Publish {
+            return Ok(());
+        }
+        let most = self.sessions().into_iter().max().unwrap_or(0);
+        Hub::start(&setting.hub).await?.check_room(most).await
     }
 
     fn sessions(&self) -> Vec<usize> {

@@ -1,6 +1,6 @@
 //! Crowds: who listens to what.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail};
 
 use crate::fleet::switchboard;
 use crate::hub::token;
@@ -51,13 +51,7 @@ impl Crowd {
 
     /// WebSockets with `each` channels of their own: so many channels that hardly any is warm.
     pub(crate) fn of_own_channels(clients: usize, each: usize) -> Result<Self> {
-        ensure!(
-            each <= CHANNELS_PER_SESSION_MAX,
-            "{} channels over {clients} sessions are {each} each, and a session subscribes to at most \
-             {CHANNELS_PER_SESSION_MAX}: take {} sessions, or fewer channels",
-            clients * each,
-            (clients * each).div_ceil(CHANNELS_PER_SESSION_MAX)
-        );
+        check_share(clients, each)?;
         let own: Vec<String> = (0..each).map(|n| format!("b:{n}-{{n}}")).collect();
         // In turn of the clients, and of each client's channels in an order that is not that of their making.
         let names = (0..clients * each).map(|n| {
@@ -96,11 +90,6 @@ impl Crowd {
         })
     }
 
-    /// Clients, stalled ones included.
-    pub(crate) fn clients(&self) -> usize {
-        self.groups.iter().map(|group| group.clients).sum()
-    }
-
     /// As many of its first group as are wanted, that never read once they are open.
     pub(crate) fn stalled(&self, clients: usize) -> Group {
         let mut group = self.groups[0].clone();
@@ -108,6 +97,21 @@ impl Crowd {
         group.stalled = true;
         group
     }
+}
+
+/// Checks that so many clients may have `each` channels.
+pub(crate) fn check_share(clients: usize, each: usize) -> Result<()> {
+    if each <= CHANNELS_PER_SESSION_MAX {
+        return Ok(());
+    }
+    let channels = clients * each;
+    let enough = channels.div_ceil(CHANNELS_PER_SESSION_MAX);
+    let even = (enough..=channels).find(|n| channels.is_multiple_of(*n));
+    bail!(
+        "{channels} channels over {clients} sessions are {each} each, and a session subscribes to at most \
+         {CHANNELS_PER_SESSION_MAX}: take {} sessions, or fewer channels",
+        even.unwrap_or(channels)
+    )
 }
 
 #[cfg(test)]
@@ -126,6 +130,6 @@ mod tests {
             assert_eq!(client, (n % 20).to_string());
         }
         let refused = Crowd::of_own_channels(10, 129).unwrap_err().to_string();
-        assert!(refused.contains("take 11 sessions"), "{refused}");
+        assert!(refused.contains("take 15 sessions"), "{refused}");
     }
 }

@@ -36,7 +36,6 @@ impl Idle {
             "one session has nobody to be compared with: take 2 or more"
         );
         let hub = Hub::start(&setting.hub).await?;
-        hub.check_room(sessions).await?;
         let first = sessions.div_ceil(10);
         let (warm, _) = open(&hub, vec![group(first)?], AT_ONCE, SETTLE).await?;
         let (rest, opening) = open(&hub, vec![group(sessions - first)?], AT_ONCE, SETTLE).await?;

@@ -76,7 +76,6 @@ impl Storms {
         at_once: usize,
     ) -> Result<Self> {
         let hub = Hub::start(&setting.hub).await?;
-        hub.check_room(sessions).await?;
         let names = channels(1);
         Ok(Self {
             group: switchboard(framing, sessions, &names, &token("bench")?),

@@ -146,7 +146,6 @@ impl Stage {
     /// Starts a hub and opens the crowd.
     pub(crate) async fn open(setting: &Setting, crowd: Crowd, payload_len: usize) -> Result<Self> {
         let hub = Hub::start(&setting.hub).await?;
-        hub.check_room(crowd.clients()).await?;
         let (fleet, opening) = open(&hub, crowd.groups, AT_ONCE, SETTLE).await?;
         let channels = crowd.channels.len() as u64;
         let mut stage = Self {
