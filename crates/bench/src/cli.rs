@@ -1,20 +1,18 @@
 //! The command line of `switchboard-bench`.
 
+mod run;
+
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use serde_json::json;
 
 use crate::bars::{self, Bar};
 use crate::load::{self, Framing};
 use crate::peers::{self, PeersArgs};
-use crate::plot;
-use crate::report;
 use crate::scenario::Setting;
 use crate::scenario::fan_out::FanOut;
-use crate::scenario::run::{Crowd, Outcome, Pace};
+use run::RunArgs;
 
 /// Measures what a Switchboard hub costs: CPU, memory, latency, and whether anything is lost.
 ///
@@ -54,6 +52,9 @@ enum What {
         only: Vec<Bar>,
     },
     /// Run a scenario and tell everything of it
+    ///
+    /// Progress goes to stderr, the table (or with --json one object) to stdout. Exit code 1 where anything was lost, came
+    /// twice, out of order, or was closed. Each run starts a hub of its own with history, tokens and metrics on.
     Run(RunArgs),
     /// Measure a fan-out against the bare loop on the very same sockets
     Ratio {
@@ -74,40 +75,6 @@ enum What {
     /// A load process: thousands of clients, steered by its parent
     #[command(hide = true)]
     Load,
-}
-
-#[derive(Args)]
-struct RunArgs {
-    #[arg(value_enum)]
-    scenario: Scenario,
-    /// Sessions; several numbers make a run each
-    #[arg(long, value_delimiter = ',', default_value = "1000")]
-    sessions: Vec<usize>,
-    /// Channels, where the scenario has several
-    #[arg(long, default_value_t = 1000)]
-    channels: usize,
-    #[arg(long, value_enum, default_value_t = Pace::One)]
-    pace: Pace,
-    #[arg(long, value_enum, default_value_t = Transport::Websocket)]
-    transport: Transport,
-    /// Seconds of publishing a run
-    #[arg(long, default_value_t = 10)]
-    seconds: u64,
-    /// Write latency and cost against sessions to this file as SVG
-    #[arg(long, value_name = "FILE")]
-    plot: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Scenario {
-    /// All sessions on one channel
-    Fanout,
-    /// Sessions dealt out over many channels, one each
-    Spread,
-    /// 70% WebSockets, 20% event streams, 10% polls on one channel
-    Mixed,
-    /// As fanout, and one client more that never reads
-    Stalled,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -200,40 +167,4 @@ fn beside(name: &str) -> Result<PathBuf> {
         .map(Path::to_owned)
         .context("no folder")?
         .join(name))
-}
-
-impl RunArgs {
-    async fn run(self, setting: &Setting, json: bool) -> Result<bool> {
-        let mut outcomes = Vec::new();
-        if !json {
-            println!("{}", Outcome::head());
-        }
-        for &sessions in &self.sessions {
-            let crowd = self.crowd(sessions)?;
-            let time = Duration::from_secs(if setting.quick { 2 } else { self.seconds });
-            let outcome = crowd.run(setting, self.pace, time).await?;
-            if !json {
-                println!("{outcome}");
-            }
-            outcomes.push(outcome);
-        }
-        if json {
-            let object = json!({"run": report::run(setting), "outcomes": outcomes});
-            println!("{}", serde_json::to_string_pretty(&object)?);
-        }
-        if let Some(path) = &self.plot {
-            std::fs::write(path, plot::svg(&outcomes))
-                .with_context(|| format!("could not write {}", path.display()))?;
-        }
-        Ok(outcomes.iter().all(|outcome| outcome.clean))
-    }
-
-    fn crowd(&self, sessions: usize) -> Result<Crowd> {
-        match self.scenario {
-            Scenario::Fanout => Crowd::on_one_channel(self.transport.framing(), sessions),
-            Scenario::Spread => Crowd::spread(sessions, self.channels),
-            Scenario::Mixed => Crowd::mixed(sessions),
-            Scenario::Stalled => Crowd::with_stalled(self.transport.framing(), sessions),
-        }
-    }
 }

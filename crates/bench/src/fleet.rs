@@ -1,6 +1,7 @@
 //! The clients of a scenario, in as many load processes as their sockets need.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -9,16 +10,18 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::load::{Answer, Ask, Framing, Group, Report, Spec};
+use crate::scenario::opening::AT_ONCE;
 
 /// Sockets of one load process: below the usual limit of 20,000 descriptors.
 const CLIENTS_PER_PROCESS: usize = 19_500;
-const AT_ONCE: usize = 256;
 
 struct LoadProcess {
     child: Child,
     stdin: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
     clients: usize,
+    /// The numbers of those that read.
+    readers: Vec<Range<usize>>,
 }
 
 /// All clients of a scenario.
@@ -27,11 +30,22 @@ pub(crate) struct Fleet {
     pub(crate) clients: usize,
     /// How long opening them took.
     pub(crate) opened_in_s: f64,
+    /// From each client's connect to its being open: microseconds and how often.
+    pub(crate) opening_latency: Vec<(u64, u64)>,
 }
 
 impl Fleet {
     /// Opens the groups' clients; their numbers are given here.
-    pub(crate) async fn open(address: SocketAddr, mut groups: Vec<Group>) -> Result<Self> {
+    pub(crate) async fn open(address: SocketAddr, groups: Vec<Group>) -> Result<Self> {
+        Self::open_at_once(address, groups, AT_ONCE).await
+    }
+
+    /// The same with so many connections under way at a time.
+    pub(crate) async fn open_at_once(
+        address: SocketAddr,
+        mut groups: Vec<Group>,
+        at_once: usize,
+    ) -> Result<Self> {
         let mut next = 0;
         for group in &mut groups {
             group.first = next;
@@ -41,16 +55,18 @@ impl Fleet {
             processes: Vec::new(),
             clients: next,
             opened_in_s: 0.0,
+            opening_latency: Vec::new(),
         };
         for groups in split(groups) {
             let spec = Spec {
                 address,
                 groups,
-                at_once: AT_ONCE,
+                at_once,
             };
-            let (process, seconds) = LoadProcess::start(&spec).await?;
+            let (process, seconds, latency) = LoadProcess::start(&spec).await?;
             fleet.processes.push(process);
             fleet.opened_in_s += seconds;
+            fleet.opening_latency.extend(latency);
         }
         Ok(fleet)
     }
@@ -75,6 +91,22 @@ impl Fleet {
             process.arrived(expected).await?;
         }
         Ok(())
+    }
+
+    /// Waits until every client that reads has had what it should have had of so many publications since the reset: number k
+    /// is for the clients whose number is k modulo `turns`. Says how many deliveries have not come within reasonable time.
+    pub(crate) async fn missing_in_turn(&mut self, publications: u64, turns: u64) -> Result<u64> {
+        let (rounds, rest) = (publications / turns, publications % turns);
+        let mut missing = 0;
+        for process in &mut self.processes {
+            let readers = process.readers.iter().cloned();
+            let expected = readers.map(|readers| {
+                let one_more = below(readers.end, turns, rest) - below(readers.start, turns, rest);
+                readers.len() as u64 * rounds + one_more
+            });
+            missing += process.missing(expected.sum()).await?;
+        }
+        Ok(missing)
     }
 
     /// Waits until all clients together have had so many; all of them must be in one process.
@@ -110,44 +142,55 @@ impl Fleet {
 }
 
 impl LoadProcess {
-    async fn start(spec: &Spec) -> Result<(Self, f64)> {
+    /// Starts it; says how long its clients took to open, together and each.
+    async fn start(spec: &Spec) -> Result<(Self, f64, Vec<(u64, u64)>)> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg("load")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
+        let readers: Vec<Range<usize>> = spec
+            .groups
+            .iter()
+            .filter(|group| !group.stalled)
+            .map(|group| group.first..group.first + group.clients)
+            .collect();
         let stdin = child.stdin.take().context("stdin")?;
         let stdout = child.stdout.take().context("stdout")?;
         let mut process = Self {
             child,
             stdin,
             answers: BufReader::new(stdout).lines(),
-            clients: spec
-                .groups
-                .iter()
-                .filter(|g| !g.stalled)
-                .map(|g| g.clients)
-                .sum(),
+            clients: readers.iter().map(ExactSizeIterator::len).sum(),
+            readers,
         };
         process.write(&serde_json::to_string(spec)?).await?;
         match process.answer().await? {
-            Answer::Open { seconds } => Ok((process, seconds)),
+            Answer::Open { seconds, latency } => Ok((process, seconds, latency)),
             other => bail!("clients were to be opened, {other:?} came"),
         }
     }
 
     async fn arrived(&mut self, expected: u64) -> Result<()> {
+        let missing = self.missing(expected).await?;
+        ensure!(
+            missing == 0,
+            "lost: {} of {expected} deliveries have come",
+            expected - missing
+        );
+        Ok(())
+    }
+
+    /// Waits for so many deliveries since the reset, and says how many have not come within reasonable time.
+    async fn missing(&mut self, expected: u64) -> Result<u64> {
         self.ask(Ask::Await {
             deliveries: expected,
             patience_ms: 20_000,
         })
         .await?;
         match self.answer().await? {
-            Answer::Came { deliveries } if deliveries >= expected => Ok(()),
-            Answer::Came { deliveries } => {
-                bail!("lost: {deliveries} of {expected} deliveries have come")
-            }
+            Answer::Came { deliveries } => Ok(expected.saturating_sub(deliveries)),
             other => bail!("deliveries were awaited, {other:?} came"),
         }
     }
@@ -169,6 +212,12 @@ impl LoadProcess {
             &line.context("a load process has failed")?,
         )?)
     }
+}
+
+/// How many of the numbers below `end` are less than `rest`, modulo `turns`.
+fn below(end: usize, turns: u64, rest: u64) -> u64 {
+    let end = end as u64;
+    end / turns * rest + (end % turns).min(rest)
 }
 
 /// Deals groups out to processes.
@@ -198,6 +247,7 @@ fn add(total: &mut Report, one: Report) {
     total.reads += one.reads;
     total.lost += one.lost;
     total.duplicates += one.duplicates;
+    total.disordered += one.disordered;
     total.gaps += one.gaps;
     total.closed += one.closed;
     total.latency.extend(one.latency);
@@ -237,25 +287,36 @@ pub(crate) fn switchboard(
     }
 }
 
-/// Microseconds below which `share` of the deliveries arrived.
-pub(crate) fn percentile(report: &Report, share: f64) -> u64 {
-    let mut counts = report.latency.clone();
-    counts.sort_unstable();
-    let total: u64 = counts.iter().map(|(_, count)| count).sum();
-    let mut left = above(share, total as f64);
-    for (value, count) in counts {
-        left = left.saturating_sub(count);
-        if left == 0 {
-            return value;
-        }
-    }
-    0
+/// Asks for application heartbeats, every so many seconds.
+pub(crate) fn with_heartbeat(mut group: Group, seconds: u64) -> Group {
+    group.request = group
+        .request
+        .replacen('?', &format!("?heartbeat={seconds}&"), 1);
+    group
 }
 
-/// The rank of a share of `total`, at least 1.
-fn above(share: f64, total: f64) -> u64 {
-    // Counts are no larger than what a float holds exactly, and shares are between 0 and 1.
-    #[allow(clippy::cast_sign_loss, reason = "neither is negative")]
-    let rank = (total * share).ceil() as u64;
-    rank.max(1)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_are_counted_as_one_by_one() {
+        for (end, turns, rest) in [(0, 1, 0), (10, 3, 2), (7, 10, 4), (20, 10, 9), (5, 1, 0)] {
+            let counted = (0..end).filter(|n| *n as u64 % turns < rest).count() as u64;
+            assert_eq!(below(end, turns, rest), counted, "{end} {turns} {rest}");
+        }
+    }
+
+    #[test]
+    fn clients_are_dealt_out_to_processes_in_their_order() {
+        let mut group = switchboard(Framing::WebSocket, 45_000, &["b:0".to_owned()], "t");
+        group.first = 100;
+        let parts = split(vec![group]);
+        let parts: Vec<_> = parts
+            .iter()
+            .flatten()
+            .map(|part| (part.first, part.clients))
+            .collect();
+        assert_eq!(parts, [(100, 19_500), (19_600, 19_500), (39_100, 6_000)]);
+    }
 }

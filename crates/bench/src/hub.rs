@@ -155,6 +155,17 @@ impl Hub {
         Ok(self.http.get(url).send().await?.text().await?.parse()?)
     }
 
+    /// Checks that so many sessions find a place.
+    pub(crate) async fn check_room(&self, sessions: usize) -> Result<()> {
+        let max = self.metric("switchboard_sessions_max").await?;
+        ensure!(
+            sessions > 0 && sessions as f64 <= max,
+            "{sessions} sessions, where this hub takes 1 to {max}: its hard limit on descriptors bounds them (`ulimit -Hn`); \
+             raise that, or take fewer sessions"
+        );
+        Ok(())
+    }
+
     /// The value of a metric without labels, or with exactly these.
     pub(crate) async fn metric(&self, name: &str) -> Result<f64> {
         let url = format!("http://{}/metrics", self.admin);

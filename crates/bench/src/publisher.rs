@@ -1,8 +1,11 @@
 //! Publishing through the real control API: one at a time, as a batch, or as a stream.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
+use serde::Serialize;
 use switchboard_proto::api::v1::publish_item::Payload;
 use switchboard_proto::api::v1::publish_result::Result as Outcome;
 use switchboard_proto::api::v1::publish_service_client::PublishServiceClient;
@@ -31,11 +34,24 @@ impl tonic::service::Interceptor for Key {
     }
 }
 
+/// The call that publications are handed over by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum By {
+    /// `Publish`, one call after the other
+    Unary,
+    /// `PublishBatch`, all in one call
+    Batch,
+    /// `PublishStream`, all on one stream
+    Stream,
+}
+
 /// A publisher to a set of channels, which it numbers.
 #[derive(Clone)]
 pub(crate) struct Publisher {
     client: PublishServiceClient<InterceptedService<Channel, Key>>,
-    channels: Vec<String>,
+    channels: Arc<[String]>,
+    /// The last number of each channel.
     numbers: Vec<u64>,
     payload_len: usize,
 }
@@ -63,7 +79,7 @@ impl Publisher {
         Ok(Self {
             client: PublishServiceClient::new(connect(api).await?),
             numbers: vec![0; channels.len()],
-            channels,
+            channels: channels.into(),
             payload_len,
         })
     }
@@ -71,15 +87,25 @@ impl Publisher {
     /// The next item of a channel.
     pub(crate) fn item(&mut self, channel: usize) -> PublishItem {
         self.numbers[channel] += 1;
-        let marker = Marker {
-            channel: u32::try_from(channel).unwrap_or(u32::MAX),
-            number: self.numbers[channel],
-            sent_ns: now_ns(),
-        };
-        PublishItem {
-            channel: self.channels[channel].clone(),
-            payload: Some(Payload::Json(marker.payload(self.payload_len).into())),
-            ..PublishItem::default()
+        marked(
+            &self.channels,
+            channel,
+            self.numbers[channel],
+            self.payload_len,
+        )
+    }
+
+    /// Publishes `count` to the channels in turn, beginning with the one whose turn it is after `before` publications.
+    pub(crate) async fn publish(&mut self, by: By, before: u64, count: u64) -> Result<()> {
+        match by {
+            By::Unary => {
+                for n in before..before + count {
+                    self.one((n % self.channels.len() as u64) as usize).await?;
+                }
+                Ok(())
+            }
+            By::Batch => self.burst_from(before, count as usize).await,
+            By::Stream => self.stream_from(before, count).await,
         }
     }
 
@@ -124,12 +150,22 @@ impl Publisher {
 
     /// The same, beginning with the channel whose turn it is after `before` publications.
     pub(crate) async fn stream_from(&mut self, before: u64, count: u64) -> Result<()> {
-        let channels = self.channels.len() as u64;
-        let mut numbering = self.clone();
-        let requests = (0..count).map(move |sequence| PublishStreamRequest {
-            sequence,
-            item: Some(numbering.item(((before + sequence) % channels) as usize)),
-        });
+        let numbered: Vec<(usize, u64)> = (before..before + count)
+            .map(|n| {
+                let channel = (n % self.channels.len() as u64) as usize;
+                self.numbers[channel] += 1;
+                (channel, self.numbers[channel])
+            })
+            .collect();
+        let (channels, payload_len) = (Arc::clone(&self.channels), self.payload_len);
+        // Marked when it is their turn, so that the time in them is that of their sending.
+        let requests = numbered
+            .into_iter()
+            .zip(0..)
+            .map(move |((channel, number), sequence)| PublishStreamRequest {
+                sequence,
+                item: Some(marked(&channels, channel, number, payload_len)),
+            });
         let mut answers = self
             .client
             .publish_stream(tokio_stream::iter(requests))
@@ -145,9 +181,20 @@ impl Publisher {
             got += 1;
         }
         ensure!(got == count, "{got} answers to {count} items");
-        for n in 0..count {
-            self.numbers[((before + n) % channels) as usize] += 1;
-        }
         Ok(())
+    }
+}
+
+/// An item with the mark of a channel's number, sent now.
+fn marked(channels: &[String], channel: usize, number: u64, payload_len: usize) -> PublishItem {
+    let marker = Marker {
+        channel: u32::try_from(channel).unwrap_or(u32::MAX),
+        number,
+        sent_ns: now_ns(),
+    };
+    PublishItem {
+        channel: channels[channel].clone(),
+        payload: Some(Payload::Json(marker.payload(payload_len).into())),
+        ..PublishItem::default()
     }
 }

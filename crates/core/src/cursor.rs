@@ -19,4 +19,12 @@ impl Cursor {
             .find(|(name, _)| name == channel)
             .map(|(_, position)| *position)
     }
+
+    /// Moves it to `position` in `channel`.
+    pub fn advance(&mut self, channel: &ChannelName, position: Position) {
+        match self.positions.iter_mut().find(|(name, _)| name == channel) {
+            Some((_, stands)) => *stands = position,
+            None => self.positions.push((channel.clone(), position)),
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! What benchmarks need and a hub in service does not have (feature `bench`): the bare loop over the very sockets of the
-//! sessions, sessions whose sink takes everything, and the count of send calls.
+//! sessions, sessions whose sink takes everything, the count of send calls, and parts of a shard by themselves.
+
+pub mod parts;
 
 use bytes::Bytes;
 use switchboard_core::ClientError;

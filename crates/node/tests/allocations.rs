@@ -35,6 +35,8 @@ fn a_delivery_allocates_nothing() {
             (Mode::Channels, Wire::WebSocketJson),
             (Mode::One, Wire::SseChunked),
             (Mode::Burst, Wire::SseChunked),
+            // Several channels: each event stream gets a cursor of its own.
+            (Mode::Channels, Wire::SseChunked),
         ] {
             let few = allocations(1_000, mode, wire).await;
             let many = allocations(2_000, mode, wire).await;

@@ -1,4 +1,4 @@
-//! Bytes to values and back: a message on every wire, a client's WebSocket input, the check of a JSON payload.
+//! Bytes to values and back: a message on every wire, a client's WebSocket input, the check of a JSON payload, a cursor.
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use switchboard_core::{ChannelName, Epoch, Frame, Payload, Publication};
+use switchboard_core::cursor::Cursor;
+use switchboard_core::{ChannelName, Epoch, Frame, Payload, Position, Publication};
+use switchboard_protocol::cursor::Encoder;
 use switchboard_protocol::json::check_json;
 use switchboard_protocol::websocket::decode::{Decoder, Limits};
 use switchboard_protocol::websocket::deflate::Inflater;
@@ -21,7 +23,7 @@ const PAYLOAD_BYTES: [usize; 2] = [64, 2048];
 /// Commands in one read of a busy client.
 const COMMANDS: usize = 16;
 
-criterion_group!(wires, encode, decode, check);
+criterion_group!(wires, encode, decode, check, cursors);
 criterion_main!(wires);
 
 fn encode(criterion: &mut Criterion) {
@@ -67,6 +69,26 @@ fn check(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(payload.len() as u64));
         group.bench_function(BenchmarkId::from_parameter(bytes), |bencher| {
             bencher.iter(|| check_json(black_box(&payload)).expect("valid"));
+        });
+    }
+}
+
+/// What an event stream over so many channels is told with each message.
+fn cursors(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("cursor");
+    for channels in [1u64, 8, 64] {
+        let position = |n| {
+            let name = ChannelName::parse(&format!("chat:room-{n}")).expect("valid");
+            let (epoch, offset) = (Epoch(0x5eed), 1_000_000 + n);
+            (name, Position { epoch, offset })
+        };
+        let mut cursor = Cursor {
+            sequence: 0,
+            positions: (0..channels).map(position).collect(),
+        };
+        let mut encoder = Encoder::default();
+        group.bench_function(BenchmarkId::from_parameter(channels), |bencher| {
+            bencher.iter(|| encoder.encode(black_box(&mut cursor)).len());
         });
     }
 }

@@ -6,6 +6,8 @@
 //! and a few bytes. A cursor is opaque to clients, and may be forged by them: it says where to go on, never what is
 //! allowed.
 
+use std::borrow::Borrow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use switchboard_core::cursor::Cursor;
@@ -50,7 +52,29 @@ pub enum CursorError {
 ///
 /// It may come out longer than what [`decode`] takes; whether a session's cursor could, [`bytes_max`] tells beforehand.
 pub fn encode(cursor: &Cursor) -> String {
-    URL_SAFE_NO_PAD.encode(pack(cursor))
+    let mut positions: Vec<_> = cursor.positions.iter().collect();
+    let names: usize = positions.iter().map(|(name, _)| name.as_str().len()).sum();
+    let mut packed = Vec::with_capacity(names + positions.len() * 4 + 24);
+    pack(cursor.sequence, &mut positions, &mut packed);
+    URL_SAFE_NO_PAD.encode(packed)
+}
+
+/// Writes the texts of many cursors, one after the other, and allocates for none once its buffers have found their size.
+#[derive(Debug, Default)]
+pub struct Encoder {
+    packed: Vec<u8>,
+    text: String,
+}
+
+impl Encoder {
+    /// The text that [`encode`] gives. The cursor's positions come to stand in another order, which means nothing.
+    pub fn encode(&mut self, cursor: &mut Cursor) -> &str {
+        self.packed.clear();
+        self.text.clear();
+        pack(cursor.sequence, &mut cursor.positions, &mut self.packed);
+        URL_SAFE_NO_PAD.encode_string(&self.packed, &mut self.text);
+        &self.text
+    }
 }
 
 /// The most bytes of text that the cursor of a session in these channels can ever have, however far their offsets go and
@@ -70,26 +94,25 @@ fn text_bytes(packed: usize) -> usize {
     (packed * 4).div_ceil(3)
 }
 
-fn pack(cursor: &Cursor) -> Vec<u8> {
-    let mut positions: Vec<_> = cursor.positions.iter().collect();
-    positions.sort_by_key(|(_, position)| position.epoch);
-    let by_epoch = || positions.chunk_by(|(_, a), (_, b)| a.epoch == b.epoch);
-    let names: usize = positions.iter().map(|(name, _)| name.as_str().len()).sum();
-    let mut out = Vec::with_capacity(names + positions.len() * 4 + 24);
+fn pack(sequence: u64, positions: &mut [impl Borrow<(ChannelName, Position)>], out: &mut Vec<u8>) {
+    positions.sort_unstable_by_key(|position| position.borrow().1.epoch);
+    let positions = &*positions;
+    let by_epoch = || positions.chunk_by(|a, b| a.borrow().1.epoch == b.borrow().1.epoch);
     out.push(VERSION);
-    put_varint(cursor.sequence, &mut out);
-    put_varint(by_epoch().count() as u64, &mut out);
+    put_varint(sequence, out);
+    put_varint(by_epoch().count() as u64, out);
     for group in by_epoch() {
-        out.extend_from_slice(&group[0].1.epoch.0.to_be_bytes());
-        put_varint(group.len() as u64, &mut out);
-        for (name, position) in group {
+        let (_, first) = group[0].borrow();
+        out.extend_from_slice(&first.epoch.0.to_be_bytes());
+        put_varint(group.len() as u64, out);
+        for position in group {
+            let (name, position) = position.borrow();
             let name = name.as_str().as_bytes();
             out.push(u8::try_from(name.len()).expect("a channel name has at most 255 bytes"));
             out.extend_from_slice(name);
-            put_varint(position.offset, &mut out);
+            put_varint(position.offset, out);
         }
     }
-    out
 }
 
 /// Reads a cursor's text, of at most `bytes_max` bytes (`Limits::cursor_bytes_max`).
@@ -350,7 +373,12 @@ mod tests {
             let positions = positions.into_iter().filter_map(|(name, (epoch, offset))| {
                 Some((ChannelName::parse(&name).ok()?, Position { epoch: Epoch(epoch.wrapping_mul(u64::MAX / 3)), offset }))
             });
-            let cursor = Cursor { sequence, positions: positions.collect() };
+            let mut cursor = Cursor { sequence, positions: positions.collect() };
+            let mut encoder = Encoder::default();
+            // What it wrote before is gone.
+            encoder.encode(&mut Cursor::default());
+            let again = encoder.encode(&mut cursor);
+            prop_assert_eq!(decode(again).map(sorted), Ok(sorted(cursor.clone())));
             prop_assert_eq!(decode(&encode(&cursor)).map(sorted), Ok(sorted(cursor)));
         }
 

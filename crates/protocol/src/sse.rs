@@ -45,8 +45,9 @@ pub fn event(kind: &str, id: Option<&str>, object: &[u8], chunked: bool, out: &m
 }
 
 /// Writes `id: <cursor>` alone, without ending the event: what follows it must be an event without an id.
-pub fn id_line(at: &Cursor, chunked: bool, out: &mut Vec<u8>) {
-    let id = cursor::encode(at);
+///
+/// `id` is a cursor's text.
+pub fn id_line(id: &str, chunked: bool, out: &mut Vec<u8>) {
     framed(ID.len() + id.len() + 1, chunked, out, |out| {
         line(ID, id.as_bytes(), out);
     });
@@ -164,11 +165,11 @@ mod tests {
             format!("id: {text}\n\n")
         );
         assert_eq!(
-            written(|out| id_line(&at, false, out)),
+            written(|out| id_line(&text, false, out)),
             format!("id: {text}\n")
         );
         assert_eq!(
-            written(|out| id_line(&at, true, out)),
+            written(|out| id_line(&text, true, out)),
             format!("{:X}\r\nid: {text}\n\r\n", text.len() + 5)
         );
         assert_eq!(

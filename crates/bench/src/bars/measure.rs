@@ -11,6 +11,8 @@ use crate::bars::{Bar, Row};
 use crate::load::Framing;
 use crate::paired::{Pairs, Spread};
 use crate::scenario::fan_out::{Cost, FanOut};
+use crate::scenario::opening::{AT_ONCE, Storms};
+use crate::scenario::stage::Length;
 use crate::scenario::{Setting, interference, latency, memory, opening, publishing, saturated};
 
 pub(super) async fn measure(bar: Bar, setting: &Setting) -> Result<Vec<Row>> {
@@ -276,8 +278,7 @@ async fn stream(setting: &Setting) -> Result<Vec<Row>> {
 }
 
 async fn unary(setting: &Setting) -> Result<Vec<Row>> {
-    let pairs =
-        publishing::unary_against_empty(setting, 64, if setting.quick { 3 } else { 9 }).await?;
+    let pairs = publishing::unary_against_empty(setting, if setting.quick { 3 } else { 9 }).await?;
     let ratio = pairs.ratio();
     let row = Row::at_least("unary Publish, 64 callers", ratio.median, "x empty", 0.8);
     Ok(vec![row.detail(format!(
@@ -306,14 +307,24 @@ async fn unloaded(setting: &Setting) -> Result<Vec<Row>> {
 }
 
 async fn stalled(setting: &Setting) -> Result<Vec<Row>> {
-    let it = interference::stalled_readers(setting, 1000, 10).await?;
-    let worse = it.p99_us.1 as f64 / it.p99_us.0 as f64;
-    let grown = it.grown_bytes as f64 / it.budget_bytes as f64;
+    let it = interference::stalled_readers(
+        setting,
+        Framing::WebSocket,
+        (1000, 10),
+        interference::STALLING_PAYLOAD_LEN,
+        Length::Rounds(250),
+    );
+    let it = it.await?;
+    for of in [&it.without, &it.with] {
+        ensure!(of.faults.is_none(), "{}", of.faults);
+    }
+    let worse = it.with.p99_us as f64 / it.without.p99_us as f64;
+    let grown = it.with.grown_bytes as f64 / it.budget_bytes as f64;
     let left = it.left_bytes as f64 / f64::from(1 << 20);
     Ok(vec![
         Row::at_most("others' p99 with 1% stalled", worse, "x", 1.2).detail(format!(
             "{} µs, {} µs with stalled readers",
-            it.p99_us.0, it.p99_us.1
+            it.without.p99_us, it.with.p99_us
         )),
         Row::at_most("memory for the stalled", grown, "x budget", 1.0),
         Row::at_most("memory left of it afterwards", left, "MiB", 2.0),
@@ -327,7 +338,14 @@ async fn beside(setting: &Setting) -> Result<Vec<Row>> {
 }
 
 async fn new_sessions(setting: &Setting) -> Result<Vec<Row>> {
-    let rate = opening::sessions_per_cpu_s(setting, 5000, 5).await?;
+    let mut storms = Storms::start(setting, Framing::WebSocket, 5000, AT_ONCE).await?;
+    let mut rates = Vec::new();
+    for _ in 0..5 {
+        let (opening, faults) = storms.storm().await?;
+        ensure!(faults.is_none(), "{faults}");
+        rates.push(1e6 / opening.cpu_us_per_session);
+    }
+    let rate = Spread::of(rates.into_iter());
     let row = Row::at_least("new sessions", rate.median, "/s a core", 5000.0);
     Ok(vec![row.detail(format!(
         "{} to {}",

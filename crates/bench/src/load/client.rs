@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use mio::net::TcpStream;
 
 use super::framing::{masked, member, response, ws_frame};
+use super::place::Place;
 use super::tally::Tally;
 use super::{Framing, Group};
 use crate::marker::Marker;
@@ -30,7 +31,8 @@ pub(crate) struct Client {
     opening: Option<Box<Opening>>,
     /// Input of which the end is missing.
     rest: Vec<u8>,
-    last: Vec<(u32, u64)>,
+    /// Where it stands in each channel.
+    places: Vec<Place>,
     /// For polls: what each request repeats.
     target: Box<str>,
 }
@@ -62,7 +64,7 @@ impl Client {
                 stalled: group.stalled,
             })),
             rest: Vec::new(),
-            last: Vec::new(),
+            places: Vec::new(),
             target: "".into(),
         }
     }
@@ -230,7 +232,7 @@ impl Client {
         }
         let mut at = 0;
         while let Some((marker, end)) = Marker::find(&text[at..]) {
-            tally.delivery(marker, &mut self.last);
+            tally.delivery(marker, &mut self.places);
             at += end;
         }
         if at == 0 {

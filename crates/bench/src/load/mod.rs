@@ -5,6 +5,7 @@
 
 mod client;
 mod framing;
+mod place;
 mod tally;
 
 use std::collections::VecDeque;
@@ -19,8 +20,8 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use serde::{Deserialize, Serialize};
 
 use client::Client;
-pub(crate) use tally::Report;
-use tally::Tally;
+pub(crate) use tally::{Report, percentile};
+use tally::{Tally, counts, histogram};
 
 /// What a load process is started with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -83,8 +84,12 @@ pub(crate) enum Ask {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Answer {
-    /// All clients are open; how long the opening took, seconds.
-    Open { seconds: f64 },
+    /// All clients are open; how long that took, seconds, and from each one's connect to its last answer, microseconds and
+    /// how often.
+    Open {
+        seconds: f64,
+        latency: Vec<(u64, u64)>,
+    },
     /// What is counted from now on is new.
     Reset,
     /// So many deliveries have come.
@@ -106,8 +111,8 @@ pub(crate) fn run() -> Result<()> {
     std::io::stdin().lock().read_line(&mut first)?;
     let spec: Spec = serde_json::from_str(&first).context("the first line is the spec")?;
     let mut load = Load::new(&spec)?;
-    let seconds = load.open()?;
-    answer(&Answer::Open { seconds })?;
+    let (seconds, latency) = load.open()?;
+    answer(&Answer::Open { seconds, latency })?;
     // The waker outlives its thread: closed too early it would take the news of the end with it.
     let waker = Arc::new(Waker::new(load.poll.registry(), WAKE)?);
     let asks = listen(Arc::clone(&waker));
@@ -142,14 +147,16 @@ impl Load {
         })
     }
 
-    fn open(&mut self) -> Result<f64> {
+    fn open(&mut self) -> Result<(f64, Vec<(u64, u64)>)> {
         let (started, total) = (Instant::now(), self.waiting.len());
         let mut events = Events::with_capacity(1024);
         let (mut open, mut progress, mut told) = (0, Instant::now(), Instant::now());
+        let (mut begun, mut latency) = (Vec::with_capacity(total), histogram());
         while open < total {
             while self.clients.len() - open < self.at_once
                 && let Some(client) = self.waiting.pop_front()
             {
+                begun.push(Instant::now());
                 self.connect(client)?;
             }
             self.poll
@@ -161,6 +168,8 @@ impl Load {
                 if !was && self.clients[at].is_open() {
                     open += 1;
                     progress = Instant::now();
+                    let taken = progress.duration_since(begun[at]);
+                    latency.saturating_record(taken.as_micros() as u64);
                 }
             }
             if told.elapsed() > Duration::from_secs(2) {
@@ -172,7 +181,7 @@ impl Load {
                 "only {open} of {total} clients could be opened"
             );
         }
-        Ok(started.elapsed().as_secs_f64())
+        Ok((started.elapsed().as_secs_f64(), counts(&latency)))
     }
 
     fn connect(&mut self, mut client: Client) -> Result<()> {

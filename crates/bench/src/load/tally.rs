@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use super::place::{Arrival, Place};
 use crate::marker::{Marker, now_ns};
 
 /// Counts since the last reset.
@@ -13,6 +14,7 @@ pub(crate) struct Tally {
     reads: u64,
     lost: u64,
     duplicates: u64,
+    disordered: u64,
     gaps: u64,
     closed: u64,
     check: bool,
@@ -30,8 +32,10 @@ pub(crate) struct Report {
     pub(crate) reads: u64,
     /// Numbers of a channel that a client never saw.
     pub(crate) lost: u64,
-    /// Numbers that a client saw again, or after a later one.
+    /// Numbers that a client saw again.
     pub(crate) duplicates: u64,
+    /// Numbers that a client saw for the first time after a later one.
+    pub(crate) disordered: u64,
     /// Gaps that the hub announced.
     pub(crate) gaps: u64,
     /// Connections that ended.
@@ -43,16 +47,23 @@ pub(crate) struct Report {
 impl Report {
     /// Whether every client has had what it should have had, once and in order.
     pub(crate) fn is_clean(&self) -> bool {
-        (self.lost, self.duplicates, self.gaps, self.closed) == (0, 0, 0, 0)
+        [
+            self.lost,
+            self.duplicates,
+            self.disordered,
+            self.gaps,
+            self.closed,
+        ] == [0; 5]
     }
 
     /// The same, with what was wrong.
     pub(crate) fn check(&self) -> Result<()> {
         ensure!(
             self.is_clean(),
-            "{} lost, {} doubled or out of order, {} gaps, {} closed",
+            "{} lost, {} doubled, {} out of order, {} gaps, {} closed",
             self.lost,
             self.duplicates,
+            self.disordered,
             self.gaps,
             self.closed
         );
@@ -68,10 +79,11 @@ impl Tally {
             reads: 0,
             lost: 0,
             duplicates: 0,
+            disordered: 0,
             gaps: 0,
             closed: 0,
             check: false,
-            latency: Histogram::new_with_bounds(1, 60_000_000, 3).expect("sensible bounds"),
+            latency: histogram(),
         }
     }
 
@@ -87,28 +99,30 @@ impl Tally {
         };
     }
 
-    /// A delivery on a connection that has last seen these numbers.
-    pub(crate) fn delivery(&mut self, marker: Marker, last: &mut Vec<(u32, u64)>) {
+    /// A delivery on a connection that stands at these places.
+    pub(crate) fn delivery(&mut self, marker: Marker, places: &mut Vec<Place>) {
         self.deliveries += 1;
         if !self.check {
             return;
         }
         let micros = now_ns().saturating_sub(marker.sent_ns) / 1000;
         self.latency.saturating_record(micros.max(1));
-        match last
+        let Some(place) = places
             .iter_mut()
-            .find(|(channel, _)| *channel == marker.channel)
-        {
-            Some((_, seen)) => {
-                if marker.number <= *seen {
-                    self.duplicates += 1;
-                } else {
-                    self.lost += marker.number - *seen - 1;
-                    *seen = marker.number;
-                }
+            .find(|place| place.channel == marker.channel)
+        else {
+            places.push(Place::starting(marker.channel, marker.number));
+            return;
+        };
+        match place.take(marker.number) {
+            Arrival::Next => {}
+            Arrival::Passing(numbers) => self.lost += numbers,
+            Arrival::Late => {
+                // It may have been passed over before the last reset.
+                self.lost = self.lost.saturating_sub(1);
+                self.disordered += 1;
             }
-            // The first that is seen sets the mark; the total says whether some came before it.
-            None => last.push((marker.channel, marker.number)),
+            Arrival::Again => self.duplicates += 1,
         }
     }
 
@@ -126,18 +140,38 @@ impl Tally {
     }
 
     pub(crate) fn report(&self) -> Report {
-        let recorded = self.latency.iter_recorded();
         Report {
             deliveries: self.deliveries,
             bytes: self.bytes,
             reads: self.reads,
             lost: self.lost,
             duplicates: self.duplicates,
+            disordered: self.disordered,
             gaps: self.gaps,
             closed: self.closed,
-            latency: recorded
-                .map(|v| (v.value_iterated_to(), v.count_at_value()))
-                .collect(),
+            latency: counts(&self.latency),
         }
     }
+}
+
+/// Microseconds up to a minute, to three digits.
+pub(crate) fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 60_000_000, 3).expect("sensible bounds")
+}
+
+/// A histogram as it travels: values and how often.
+pub(crate) fn counts(histogram: &Histogram<u64>) -> Vec<(u64, u64)> {
+    let recorded = histogram.iter_recorded();
+    recorded
+        .map(|v| (v.value_iterated_to(), v.count_at_value()))
+        .collect()
+}
+
+/// The value below which `share` of what was counted lies.
+pub(crate) fn percentile(counts: &[(u64, u64)], share: f64) -> u64 {
+    let mut all = histogram();
+    for &(value, count) in counts {
+        all.saturating_record_n(value.max(1), count);
+    }
+    all.value_at_quantile(share)
 }

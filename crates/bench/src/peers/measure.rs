@@ -12,7 +12,8 @@ use super::publish::Sender;
 use super::server::Server;
 use super::targets::Target;
 use super::tree;
-use crate::fleet::{Fleet, percentile};
+use crate::fleet::Fleet;
+use crate::load::percentile;
 use crate::marker::{Marker, now_ns};
 use crate::scenario::Setting;
 use crate::scenario::fan_out::PAYLOAD_LEN;
@@ -174,8 +175,8 @@ impl Stage<'_> {
             deliveries: expected,
             deliveries_per_s: expected as f64 / elapsed.as_secs_f64(),
             bytes: report.bytes as f64 / expected as f64,
-            p50_us: percentile(&report, 0.5),
-            p99_us: percentile(&report, 0.99),
+            p50_us: percentile(&report.latency, 0.5),
+            p99_us: percentile(&report.latency, 0.99),
         })
     }
 

@@ -3,9 +3,9 @@
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::fleet::{Fleet, percentile, switchboard};
+use crate::fleet::{Fleet, switchboard};
 use crate::hub::{Hub, token};
-use crate::load::{Framing, Report};
+use crate::load::{Framing, Report, percentile};
 use crate::marker::{Marker, now_ns};
 use crate::paired::{Pairs, Spread};
 use crate::publisher::Publisher;
@@ -103,8 +103,8 @@ impl FanOut {
             bare_us: Spread::of(bare_us.into_iter()),
             sends: sends as f64 / reports.deliveries as f64,
             bytes: reports.bytes as f64 / reports.deliveries as f64,
-            p50_us: percentile(&reports, 0.5),
-            p99_us: percentile(&reports, 0.99),
+            p50_us: percentile(&reports.latency, 0.5),
+            p99_us: percentile(&reports.latency, 0.99),
             deliveries: reports.deliveries,
         })
     }

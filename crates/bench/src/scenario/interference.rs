@@ -2,76 +2,59 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
-use crate::fleet::{Fleet, percentile, switchboard};
+use crate::fleet::{Fleet, switchboard};
 use crate::hub::{Hub, token};
-use crate::load::Framing;
-use crate::publisher::Publisher;
+use crate::load::{Framing, percentile};
+use crate::publisher::{By, Publisher};
 use crate::scenario::Setting;
+use crate::scenario::crowd::Crowd;
+use crate::scenario::opening::Opening;
+use crate::scenario::stage::{Delivering, Length, Pace, Stage};
 
 /// What stalled readers cost.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Stalled {
-    /// The 99th percentile of those that read, microseconds, without and with stalled readers.
-    pub(crate) p99_us: (u64, u64),
-    /// The most that the hub grew, and what was left of it once the stalled had been closed, bytes.
-    pub(crate) grown_bytes: u64,
+    pub(crate) opening: Opening,
+    /// What those that read got, without and with stalled readers.
+    pub(crate) without: Delivering,
+    pub(crate) with: Delivering,
+    /// What was left of the hub's growth once the stalled had been closed, bytes.
     pub(crate) left_bytes: u64,
     /// Bytes that the stalled sessions may be owed at most.
     pub(crate) budget_bytes: u64,
 }
 
-/// `readers` read and `stalled` do not; publications are large enough to fill the kernel's buffers of the stalled.
+/// Publications large enough to fill the kernel's buffers of who does not read.
+pub(crate) const STALLING_PAYLOAD_LEN: usize = 16 * 1024;
+
+/// `readers` read and `stalled` do not; one publication at a time.
 pub(crate) async fn stalled_readers(
     setting: &Setting,
-    readers: usize,
-    stalled: usize,
+    framing: Framing,
+    (readers, stalled): (usize, usize),
+    payload_len: usize,
+    length: Length,
 ) -> Result<Stalled> {
-    const ROUNDS: u64 = 250;
-    const PAYLOAD_LEN: usize = 16 * 1024;
-    let names = vec!["b:all".to_owned()];
-    let hub = Hub::start(&setting.hub).await?;
-    let group = switchboard(Framing::WebSocket, readers, &names, &token("bench")?);
-    let mut fleet = Fleet::open(hub.clients, vec![group.clone()]).await?;
-    let mut publisher = Publisher::new(hub.api, names, PAYLOAD_LEN).await?;
-    let mut p99 = [0; 2];
-    let (mut grown, mut base) = (0, 0);
-    let mut idle = None;
-    for p99 in &mut p99 {
-        fleet.reset(true).await?;
-        for round in 1..=ROUNDS {
-            publisher.one(0).await?;
-            fleet.arrived(round).await?;
-            if idle.is_some() {
-                grown = grown.max(hub.process().anonymous_bytes()?.saturating_sub(base));
-            }
-        }
-        *p99 = percentile(&fleet.report().await?, 0.99);
-        if idle.is_none() {
-            let mut quiet = group.clone();
-            quiet.clients = stalled;
-            quiet.stalled = true;
-            base = hub.process().anonymous_bytes()?;
-            idle = Some(Fleet::open(hub.clients, vec![quiet]).await?);
-        }
-    }
-    let report = fleet.report().await?;
-    ensure!(
-        report.closed == 0,
-        "{} of the others were closed",
-        report.closed
-    );
-    if let Some(idle) = idle {
-        idle.close().await?;
-    }
+    let crowd = Crowd::on_one_channel(framing, readers)?;
+    let quiet = crowd.stalled(stalled);
+    let mut stage = Stage::open(setting, crowd, payload_len).await?;
+    let without = stage.publish(Pace::One, By::Unary, length).await?;
+    let base = stage.hub.process().anonymous_bytes()?;
+    eprintln!("  the same beside {stalled} that never read");
+    let idle = stage.open_beside(quiet).await?;
+    let with = stage.publish(Pace::One, By::Unary, length).await?;
+    idle.close().await?;
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let left = hub.process().anonymous_bytes()?.saturating_sub(base);
-    fleet.close().await?;
+    let left_bytes = stage.hub.process().anonymous_bytes()?.saturating_sub(base);
+    let opening = stage.opening;
+    stage.close().await?;
     Ok(Stalled {
-        p99_us: (p99[0], p99[1]),
-        grown_bytes: grown,
-        left_bytes: left,
+        opening,
+        without,
+        with,
+        left_bytes,
         budget_bytes: stalled as u64 * (1 << 20),
     })
 }
@@ -105,7 +88,7 @@ pub(crate) async fn beside_a_large_fan_out(
             few.arrived(n).await?;
             tokio::time::sleep(Duration::from_millis(7)).await;
         }
-        Ok(percentile(&few.report().await?, 0.99))
+        Ok(percentile(&few.report().await?.latency, 0.99))
     };
     let p99 = tokio::select! {
         ended = noise => { ended?; anyhow::bail!("the large fan-out has ended") }

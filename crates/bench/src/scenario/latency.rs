@@ -7,9 +7,9 @@ use anyhow::Result;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::fleet::{Fleet, percentile, switchboard};
+use crate::fleet::{Fleet, switchboard};
 use crate::hub::{Hub, token};
-use crate::load::{Framing, Report};
+use crate::load::{Framing, Report, percentile};
 use crate::publisher::{Publisher, connect};
 use crate::scenario::Setting;
 
@@ -53,8 +53,8 @@ pub(crate) async fn unloaded(setting: &Setting, rounds: usize) -> Result<Latency
     fleet.close().await?;
     echoes.sort_by(f64::total_cmp);
     Ok(Latency {
-        p50_us: percentile(&latencies, 0.5) as f64,
-        p99_us: percentile(&latencies, 0.99) as f64,
+        p50_us: percentile(&latencies.latency, 0.5) as f64,
+        p99_us: percentile(&latencies.latency, 0.99) as f64,
         echo_p50_us: echoes[echoes.len() / 2],
         echo_p99_us: echoes[echoes.len() * 99 / 100],
     })

@@ -1,13 +1,15 @@
 //! What is measured, one kind of question a file. Each starts hubs of its own and leaves nothing behind.
 
+pub(crate) mod crowd;
 pub(crate) mod fan_out;
 pub(crate) mod interference;
 pub(crate) mod latency;
 pub(crate) mod memory;
 pub(crate) mod opening;
+pub(crate) mod outcome;
 pub(crate) mod publishing;
-pub(crate) mod run;
 pub(crate) mod saturated;
+pub(crate) mod stage;
 
 use std::path::PathBuf;
 

@@ -2,7 +2,7 @@
 //! and its own timers. Nothing of it is behind a lock, and everything from outside reaches it through its mailbox.
 //!
 //! Reading order: [`mail`] (what comes in), this file (the loop), `slots` and `session` (what a session is), `channels`,
-//! `fan_out` and `pending` (deliveries), `write`, `queue` and `flush` (to one session), `subscribe` and `refill` (history), `socket`,
+//! `fan_out` and `pending` (deliveries), `write`, `identify`, `queue` and `flush` (to one session), `subscribe` and `refill` (history), `socket`,
 //! `poll` and `command` (what clients say), `control` (what services say), `timers`, `ending`.
 //!
 //! State lives in one cell. It is borrowed for a moment at a time and never across an await; what a task remembers of a session is its
@@ -16,6 +16,7 @@ mod control;
 mod ending;
 mod fan_out;
 mod flush;
+mod identify;
 pub(crate) mod mail;
 mod opened;
 mod pending;
@@ -72,6 +73,7 @@ pub(crate) struct Shard {
     due: Vec<(u32, u32)>,
     work: fan_out::Work,
     pending: pending::Pending,
+    id_line: identify::IdLine,
     /// Poll sessions that are owed an answer when the batch is done.
     polls_due: Vec<u32>,
     /// Closed poll sessions that hold no place.
@@ -196,6 +198,7 @@ impl Shard {
                 due: Vec::new(),
                 work: fan_out::Work::default(),
                 pending: pending::Pending::default(),
+                id_line: identify::IdLine::default(),
                 polls_due: Vec::new(),
                 placeless: 0,
                 wake: Rc::new(Notify::new()),

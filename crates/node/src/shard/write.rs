@@ -5,16 +5,13 @@ use std::net::Shutdown;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use switchboard_core::cursor::Cursor;
+use switchboard_core::Frame;
 use switchboard_core::outbox::Droppable;
-use switchboard_core::{ChannelName, Frame, Position};
-use switchboard_protocol::sse;
 use switchboard_protocol::wire::{self, Wire};
 use tokio::sync::Notify;
 
 use crate::shard::fan_out::would_block;
 use crate::shard::mail::Delivery;
-use crate::shard::session::State;
 use crate::shard::slots::{NONE, SENT};
 use crate::shard::{Local, Shard};
 
@@ -57,75 +54,31 @@ impl Shard {
                 continue;
             }
             let wire = self.slots.hot[slot as usize].wire;
-            let bytes = match frame {
+            match frame {
                 Frame::Message(publication) if bare(wire) && publication.offset > 0 => {
-                    let (channel, position) = (&publication.channel, publication.position());
-                    self.with_id_line(slot, channel, position, item.broadcast.bytes(wire))
+                    self.push_identified(slot, &publication.channel, publication.position(), item);
                 }
                 Frame::Gap {
                     channel, position, ..
-                } if bare(wire) => {
-                    self.with_id_line(slot, channel, *position, item.broadcast.bytes(wire))
+                } if bare(wire) => self.push_identified(slot, channel, *position, item),
+                _ => {
+                    let droppable = self.droppable(item);
+                    self.push(slot, item.broadcast.bytes(wire).clone(), droppable);
                 }
-                _ => item.broadcast.bytes(wire).clone(),
-            };
-            let droppable = self.droppable(item);
-            self.push(slot, bytes, droppable);
-        }
-    }
-
-    /// An event with the session's own cursor, which says that it stands at `position` in `channel`.
-    pub(super) fn with_id_line(
-        &self,
-        slot: u32,
-        channel: &ChannelName,
-        position: Position,
-        event: &[u8],
-    ) -> Bytes {
-        let mut cursor = self.cursor(slot);
-        match cursor
-            .positions
-            .iter_mut()
-            .find(|(name, _)| name == channel)
-        {
-            Some((_, stands)) => *stands = position,
-            None => cursor.positions.push((channel.clone(), position)),
-        }
-        let chunked = self.slots.hot[slot as usize].wire.is_chunked();
-        let mut out = Vec::new();
-        sse::id_line(&cursor, chunked, &mut out);
-        out.extend_from_slice(event);
-        out.into()
-    }
-
-    /// Where a session stands in all its channels, sequence apart.
-    pub(super) fn cursor(&self, slot: u32) -> Cursor {
-        let Some(session) = self.slots.get(slot) else {
-            return Cursor::default();
-        };
-        let positions = session.subscriptions.iter().filter_map(|subscription| {
-            let channel = &self.channels[subscription.channel];
-            let position = match &subscription.state {
-                State::Live => channel.position_at(subscription.at),
-                State::Ahead(offset) => channel.position.map(|p| Position {
-                    offset: *offset,
-                    ..p
-                }),
-                State::Syncing(syncing) => syncing.stands,
-            };
-            Some((channel.name.clone(), position?))
-        });
-        Cursor {
-            sequence: session
-                .outbox
-                .as_ref()
-                .map_or(0, |outbox| outbox.sequence()),
-            positions: positions.collect(),
+            }
         }
     }
 
     /// Writes bytes to a session or queues them.
     pub(super) fn push(&mut self, slot: u32, bytes: Bytes, droppable: Option<Droppable>) {
+        if let Some(written) = self.send_now(slot, &bytes, &[]) {
+            self.keep(slot, bytes, written, droppable);
+        }
+    }
+
+    /// Sends two pieces in one call, if nothing else is waiting. Says how much the socket took where the rest is to be kept;
+    /// nothing where all went out, or nothing can.
+    pub(super) fn send_now(&mut self, slot: u32, first: &[u8], second: &[u8]) -> Option<usize> {
         if self.slots.hot[slot as usize].pending_first != NONE {
             let closing = |shard: &Self| {
                 shard
@@ -137,29 +90,42 @@ impl Shard {
             self.flush_pending(slot);
             if closing(self) != was_closing {
                 // Nothing follows a close.
-                return;
+                return None;
             }
         }
-        let Some((place, session)) = self.slots.both(slot) else {
-            return;
-        };
+        let (place, session) = self.slots.both(slot)?;
         place.sent = SENT;
         if session.outbox.is_some() {
-            self.enqueue(slot, bytes, droppable);
-            return;
+            return Some(0);
         }
-        let Some(stream) = &place.stream else { return };
-        match stream.send(&bytes) {
-            Ok(written) if written == bytes.len() => {}
-            Ok(written) => {
-                self.make_outbox(slot);
-                self.enqueue_rest(slot, bytes, written, droppable);
+        let stream = place.stream.as_ref()?;
+        let result = match second {
+            [] => stream.send(first),
+            second => stream.send_vectored(&[IoSlice::new(first), IoSlice::new(second)]),
+        };
+        match result {
+            Ok(written) if written == first.len() + second.len() => None,
+            Ok(written) => Some(written),
+            Err(error) if would_block(&error) => Some(0),
+            Err(_) => {
+                self.break_off(slot);
+                None
             }
-            Err(error) if would_block(&error) => {
-                self.make_outbox(slot);
-                self.enqueue(slot, bytes, droppable);
-            }
-            Err(_) => self.break_off(slot),
+        }
+    }
+
+    /// Queues what [`send_now`](Self::send_now) has left of a frame.
+    pub(super) fn keep(
+        &mut self,
+        slot: u32,
+        bytes: Bytes,
+        written: usize,
+        droppable: Option<Droppable>,
+    ) {
+        self.make_outbox(slot);
+        match written {
+            0 => self.enqueue(slot, bytes, droppable),
+            written => self.enqueue_rest(slot, bytes, written, droppable),
         }
     }
 
