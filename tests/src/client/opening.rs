@@ -130,6 +130,9 @@ impl Opening {
         let mut continued = self.clone();
         continued.parameters.clear();
         continued
+            .headers
+            .retain(|(name, _)| name != "last-event-id");
+        continued
     }
 
     /// All headers that the opening makes.
