@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
 use crate::config::Settings;
-use crate::config::file::EngineKind;
+use crate::config::file::{EngineKind, IoUring};
 use crate::descriptors;
 use crate::development::Development;
 use crate::listeners::{Addresses, Listeners};
@@ -307,6 +307,7 @@ fn node(
         limits: settings.limits.clone(),
         policies: settings.policies.clone(),
         shards,
+        io_uring: settings.file.node.io_uring == IoUring::Auto,
         version: env!("CARGO_PKG_VERSION"),
     };
     let memory = settings.memory.clone();

@@ -143,7 +143,7 @@ impl Shard {
         let Some((place, session)) = self.slots.both(slot) else {
             return;
         };
-        place.sent = SENT;
+        place.sent.set(SENT);
         if session.outbox.is_some() {
             self.enqueue(slot, bytes, droppable);
             return;
@@ -244,7 +244,7 @@ impl Shard {
         if first == NONE {
             return;
         }
-        place.sent = SENT;
+        place.sent.set(SENT);
         let mut slices = [IoSlice::new(&[]); SLICES];
         let (mut count, mut len) = (0, 0);
         let mut list = self.pending.list(first);
