@@ -34,6 +34,8 @@ pub struct NodeConfig {
     pub policies: PolicyTable,
     /// Shards, 1 to 64; most often one a core.
     pub shards: u16,
+    /// Whether the shards send in batches by io_uring, as far as the kernel lets them.
+    pub io_uring: bool,
     /// The program's version.
     pub version: &'static str,
 }
@@ -113,6 +115,7 @@ impl Node {
             version: config.version,
             limits: config.limits,
             policies: config.policies,
+            io_uring: config.io_uring,
             engine: make_engine(sink),
             verifier,
             metrics,

@@ -22,6 +22,7 @@ pub(crate) struct Shared {
     pub(crate) version: &'static str,
     pub(crate) limits: Limits,
     pub(crate) policies: PolicyTable,
+    pub(crate) io_uring: bool,
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) verifier: Arc<dyn TokenVerifier>,
     pub(crate) metrics: Arc<Metrics>,

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
 use crate::config::Settings;
+use crate::config::file::IoUring;
 use crate::descriptors;
 use crate::development::Development;
 use crate::engine::RunningEngine;
@@ -303,6 +304,7 @@ fn node(settings: &Settings, verifier: Arc<dyn TokenVerifier>) -> Result<(Node, 
         limits: settings.limits.clone(),
         policies: settings.policies.clone(),
         shards,
+        io_uring: settings.file.node.io_uring == IoUring::Auto,
         version: env!("CARGO_PKG_VERSION"),
     };
     let mut made = None;

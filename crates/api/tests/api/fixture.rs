@@ -142,6 +142,7 @@ pub(crate) fn node(make_engine: impl FnOnce(Arc<dyn Sink>) -> Arc<dyn Engine>) -
         limits: limits(),
         policies,
         shards: 2,
+        io_uring: true,
         version: "0.0.0-test",
     };
     Node::start(config, Arc::new(NoTokens), make_engine).unwrap()

@@ -82,6 +82,8 @@ impl Rig {
             },
             policies: PolicyTable::new([("bench".into(), Policy::default())], None),
             shards: 1,
+            // Sessions without sockets have nothing to give to the kernel.
+            io_uring: false,
             version: "bench",
         };
         let node = Node::start(config, Arc::new(NoTokens), |sink| {

@@ -4,6 +4,7 @@
 //! is first dealt out to the sessions concerned and then flushed with one vectored send each. Whatever is large is worked
 //! off in slices, so that nobody waits for it. Nothing here allocates per delivery.
 
+use std::cell::OnceCell;
 use std::io;
 use std::time::Instant;
 
@@ -14,8 +15,10 @@ use switchboard_protocol::wire::Wire;
 
 use crate::shard::channels::{Item, Refill, Run, position};
 use crate::shard::mail::Delivery;
+use crate::shard::ring::{self, Ring};
 use crate::shard::session::State;
-use crate::shard::slots::{NONE, SENT};
+use crate::shard::slots::{NONE, SENT, Slot};
+use crate::shard::stream::Stream;
 use crate::shard::{Shard, refill};
 
 /// Deliveries of one channel on their way to its live subscribers.
@@ -27,15 +30,36 @@ pub(super) struct Job {
     excluded: Vec<u32>,
 }
 
+impl Job {
+    /// Where a delivery goes straight to, and what of it; `None` for a session that needs a look.
+    // Once a delivery, as `note` is: the call must not be one.
+    #[inline]
+    pub(super) fn straight<'a>(
+        &'a self,
+        slot: u32,
+        place: &'a Slot,
+    ) -> Option<(&'a Stream, &'a Bytes)> {
+        let excluded = !self.excluded.is_empty() && self.excluded.contains(&slot);
+        if !place.direct || place.pending_first != NONE || excluded {
+            return None;
+        }
+        place.sent.set(SENT);
+        Some((
+            place.stream.as_ref()?,
+            self.frames.bytes(place.wire, &self.items),
+        ))
+    }
+}
+
 /// The joined bytes of a job's items, a buffer a wire, made when the first subscriber on the wire needs it.
 #[derive(Default)]
-pub(super) struct Frames([Option<Bytes>; Wire::COUNT]);
+pub(super) struct Frames([OnceCell<Bytes>; Wire::COUNT]);
 
 impl Frames {
     // Once a delivery: the call must not be one.
     #[inline]
-    fn bytes(&mut self, wire: Wire, items: &[Delivery]) -> &Bytes {
-        self.0[wire.index()].get_or_insert_with(|| join(wire, items))
+    fn bytes(&self, wire: Wire, items: &[Delivery]) -> &Bytes {
+        self.0[wire.index()].get_or_init(|| join(wire, items))
     }
 }
 
@@ -51,13 +75,29 @@ fn join(wire: Wire, items: &[Delivery]) -> Bytes {
 }
 
 /// A session that the straight path could not serve.
-enum Trouble {
+pub(super) enum Trouble {
     /// It needs a look: nothing was written.
     Look,
     /// So many bytes were written before it would have blocked.
     Blocked(usize),
     /// The socket is broken.
     Broken,
+}
+
+/// Notes what a send to a session did, unless its socket took everything.
+#[inline]
+pub(super) fn note(
+    slot: u32,
+    sent: io::Result<usize>,
+    len: usize,
+    trouble: &mut Vec<(u32, Trouble)>,
+) {
+    match sent {
+        Ok(written) if written == len => {}
+        Ok(written) => trouble.push((slot, Trouble::Blocked(written))),
+        Err(error) if would_block(&error) => trouble.push((slot, Trouble::Blocked(0))),
+        Err(_) => trouble.push((slot, Trouble::Broken)),
+    }
 }
 
 /// What the fan-out keeps between calls, so that it need not allocate.
@@ -69,8 +109,20 @@ pub(super) struct Work {
     /// Large jobs, a slice each in turn.
     jobs: std::collections::VecDeque<Job>,
     trouble: Vec<(u32, Trouble)>,
+    /// Sends in batches, where that is asked for and possible.
+    ring: Option<Ring>,
     /// Deliveries in the channels' queues.
     queued: usize,
+}
+
+impl Work {
+    /// Nothing to do, and what to send batches with.
+    pub(super) fn new(ring: Option<Ring>) -> Self {
+        Self {
+            ring,
+            ..Self::default()
+        }
+    }
 }
 
 impl Shard {
@@ -270,31 +322,28 @@ impl Shard {
             .collect()
     }
 
-    fn slice(&mut self, mut job: Job, sends_max: u32) {
+    fn slice(&mut self, job: Job, sends_max: u32) {
         let Some(run) = self.channels[job.channel].run else {
             return;
         };
         let stop = run.end.min(run.next.saturating_add(sends_max));
-        let hot = &mut self.slots.hot;
-        for &slot in &self.channels[job.channel].live[run.next as usize..stop as usize] {
-            let place = &mut hot[slot as usize];
-            let excluded = !job.excluded.is_empty() && job.excluded.contains(&slot);
-            if !place.direct || place.pending_first != NONE || excluded {
-                self.work.trouble.push((slot, Trouble::Look));
-                continue;
-            }
-            let bytes = job.frames.bytes(place.wire, &job.items);
-            place.sent = SENT;
-            let Some(stream) = &place.stream else {
-                continue;
-            };
-            match stream.send(bytes) {
-                Ok(written) if written == bytes.len() => {}
-                Ok(written) => self.work.trouble.push((slot, Trouble::Blocked(written))),
-                Err(error) if would_block(&error) => {
-                    self.work.trouble.push((slot, Trouble::Blocked(0)));
+        let live = &self.channels[job.channel].live[run.next as usize..stop as usize];
+        let (hot, trouble) = (&self.slots.hot, &mut self.work.trouble);
+        match &mut self.work.ring {
+            Some(ring) if live.len() >= ring::SENDS_MIN => {
+                if !ring.send(live, hot, &job, trouble) {
+                    self.work.ring = None;
                 }
-                Err(_) => self.work.trouble.push((slot, Trouble::Broken)),
+            }
+            _ => {
+                for &slot in live {
+                    match job.straight(slot, &hot[slot as usize]) {
+                        Some((stream, bytes)) => {
+                            note(slot, stream.send(bytes), bytes.len(), trouble);
+                        }
+                        None => trouble.push((slot, Trouble::Look)),
+                    }
+                }
             }
         }
         // The marks move first: seeing to trouble may end sessions, which moves them on.
@@ -355,7 +404,7 @@ impl Shard {
         let excluded = self.excluded(items);
         // A small channel does not wait for the flushes that a large one has brought.
         let is_small = end as usize <= self.shared.limits.fan_out_slice_max;
-        let mut frames = Frames::default();
+        let frames = Frames::default();
         let mut indices = [NONE; Wire::COUNT];
         let hot = &mut self.slots.hot;
         for &slot in &self.channels[at].live[..end as usize] {

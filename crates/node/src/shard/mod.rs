@@ -2,8 +2,8 @@
 //! and its own timers. Nothing of it is behind a lock, and everything from outside reaches it through its mailbox.
 //!
 //! Reading order: [`mail`] (what comes in), this file (the loop), `slots` and `session` (what a session is), `channels`,
-//! `fan_out` and `pending` (deliveries), `write`, `identify`, `queue` and `flush` (to one session), `subscribe` and `refill` (history), `socket`,
-//! `poll` and `command` (what clients say), `control` (what services say), `timers`, `ending`.
+//! `fan_out`, `ring` and `pending` (deliveries), `write`, `identify`, `queue` and `flush` (to one session), `subscribe` and `refill`
+//! (history), `socket`, `poll` and `command` (what clients say), `control` (what services say), `timers`, `ending`.
 //!
 //! State lives in one cell. It is borrowed for a moment at a time and never across an await; what a task remembers of a session is its
 //! slot and generation.
@@ -23,6 +23,7 @@ mod pending;
 pub(crate) mod poll;
 mod queue;
 mod refill;
+mod ring;
 pub(crate) mod session;
 pub(crate) mod slots;
 mod socket;
@@ -186,6 +187,7 @@ impl Shard {
             tracing::warn!(%error, "no randomness: jitter starts the same everywhere");
         }
         let now = shared.clock.now_ms();
+        let ring = shared.io_uring.then(|| ring::Ring::set_up(index)).flatten();
         Rc::new_cyclic(|me| {
             RefCell::new(Self {
                 index,
@@ -196,7 +198,7 @@ impl Shard {
                 users: HashMap::new(),
                 wheel: Wheel::new(now),
                 due: Vec::new(),
-                work: fan_out::Work::default(),
+                work: fan_out::Work::new(ring),
                 pending: pending::Pending::default(),
                 id_line: identify::IdLine::default(),
                 polls_due: Vec::new(),

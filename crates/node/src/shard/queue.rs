@@ -21,7 +21,7 @@ impl Shard {
             self.count_drops(items.iter());
             return;
         }
-        place.sent = SENT;
+        place.sent.set(SENT);
         let (id, wire) = (session.id, place.wire);
         let (now, max) = (self.now(), self.shared.limits.outbox_bytes_max);
         // Items that come together are of one channel.

@@ -1,5 +1,7 @@
 //! A shard's sessions. What the fan-out touches lies dense in one array; everything else lies beside it.
 
+use std::cell::Cell;
+
 use switchboard_protocol::wire::Wire;
 
 use crate::shard::session::Session;
@@ -17,7 +19,7 @@ pub(crate) struct Slot {
     /// bytes that everybody on its wire takes.
     pub(crate) direct: bool,
     /// Something was sent since the bits were last cleared; see `SENT_PING` and `SENT_HEARTBEAT`.
-    pub(crate) sent: u8,
+    pub(crate) sent: Cell<u8>,
     /// First and last of its frames in the shard's pending list.
     pub(crate) pending_first: u32,
     pub(crate) pending_last: u32,
@@ -52,7 +54,7 @@ impl Slots {
             stream,
             wire,
             direct: false,
-            sent: 0,
+            sent: Cell::new(0),
             pending_first: NONE,
             pending_last: NONE,
         };

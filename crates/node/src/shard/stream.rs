@@ -5,6 +5,7 @@
 
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
 
 use socket2::{Domain, SockRef, Socket};
@@ -30,6 +31,19 @@ impl Stream {
             UnixStream::from_std(socket.into()).map(Self::Unix)
         } else {
             TcpStream::from_std(socket.into()).map(Self::Tcp)
+        }
+    }
+
+    /// For sends by a batch.
+    #[inline]
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        #[cfg(feature = "bench")]
+        super::bench::count_send();
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+            #[cfg(feature = "bench")]
+            Self::Null => unreachable!("benchmarks without sockets have no ring"),
         }
     }
 

@@ -196,16 +196,16 @@ impl Shard {
         }
         session.timers.ping_ms = now + interval;
         // A sign of life below the application is none for who asked for heartbeats.
-        let heard = place.sent & SENT_HEARTBEAT;
+        let heard = place.sent.get() & SENT_HEARTBEAT;
         if session.transport == Transport::WebSocket {
             session.timers.ping_sent_ms.get_or_insert(now);
             self.push(slot, encode::ping(&[]), None);
-        } else if place.sent & SENT_PING == 0 {
+        } else if place.sent.get() & SENT_PING == 0 {
             let mut out = Vec::new();
             sse::comment(place.wire.is_chunked(), &mut out);
             self.push(slot, out.into(), None);
         }
-        self.slots.hot[slot as usize].sent = heard;
+        self.slots.hot[slot as usize].sent.set(heard);
     }
 
     /// Pushes the server's time to who asked for it, when nothing else was sent.
@@ -219,11 +219,11 @@ impl Shard {
             return;
         }
         session.timers.heartbeat_ms = now + interval;
-        if place.sent & SENT_HEARTBEAT == 0 {
+        if place.sent.get() & SENT_HEARTBEAT == 0 {
             self.send_frame(slot, &Frame::Heartbeat { time_ms });
         }
         if let Some((place, _)) = self.slots.both(slot) {
-            place.sent &= !SENT_HEARTBEAT;
+            place.sent.set(place.sent.get() & !SENT_HEARTBEAT);
         }
     }
 

@@ -94,7 +94,7 @@ impl Shard {
             }
         }
         let (place, session) = self.slots.both(slot)?;
-        place.sent = SENT;
+        place.sent.set(SENT);
         if session.outbox.is_some() {
             return Some(0);
         }
@@ -210,7 +210,7 @@ impl Shard {
         if first == NONE {
             return;
         }
-        place.sent = SENT;
+        place.sent.set(SENT);
         let mut slices = [IoSlice::new(&[]); SLICES];
         let (mut count, mut len) = (0, 0);
         let mut list = self.pending.list(first);

@@ -168,7 +168,18 @@ impl PolicySection {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct NodeSection {
     pub(crate) shards: u16,
+    pub(crate) io_uring: IoUring,
     pub(crate) http_threads: usize,
+}
+
+/// Whether io_uring is used.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum IoUring {
+    /// Where the kernel permits it.
+    Auto,
+    /// Never.
+    Off,
 }
 
 /// `[engine]`.

@@ -310,6 +310,12 @@ pub(crate) const SECTIONS: &[Section] = &[
                 "Threads that hold the sessions. 0: one for each processor.",
             ),
             option(
+                "io_uring",
+                Kind::Choice(&["auto", "off"]),
+                Is("\"auto\""),
+                "Whether messages to many sockets leave in one system call. auto: where the kernel permits io_uring.",
+            ),
+            option(
                 "http_threads",
                 number(0, 256, "threads"),
                 Is("0"),

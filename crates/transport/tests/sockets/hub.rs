@@ -47,6 +47,7 @@ impl Hub {
             limits,
             policies: PolicyTable::new([("chat".into(), Policy::default())], None),
             shards: 2,
+            io_uring: true,
             version: "test",
         };
         let node = Node::start(node_config, Arc::new(OneToken), |sink| {

@@ -5,6 +5,7 @@
 //! be held up), then the tests.
 
 mod attempts;
+mod batches;
 mod client;
 mod drains;
 pub(crate) mod engine;

@@ -73,6 +73,11 @@ fn policies() -> PolicyTable {
 
 impl Place {
     pub(crate) fn new(limits: Limits) -> Self {
+        Self::with_io_uring(true, limits)
+    }
+
+    /// A place that sends in batches if it may, or one that never does.
+    pub(crate) fn with_io_uring(io_uring: bool, limits: Limits) -> Self {
         let metrics = Arc::new(Metrics::default());
         let dispatch = Arc::new(Dispatch::new(
             vec![Arc::new(Mailbox::new(limits.mailbox_len_max))],
@@ -88,6 +93,7 @@ impl Place {
             version: "0",
             limits,
             policies: policies(),
+            io_uring,
             engine: Arc::<HeldEngine>::clone(&engine),
             verifier: Arc::new(NoTokens),
             metrics,

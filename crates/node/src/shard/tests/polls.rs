@@ -122,7 +122,7 @@ async fn a_session_closed_between_two_polls_waits_as_long_as_a_poll_may_be_away(
     on_shard(async {
         let place = Place::new(Limits {
             close_timeout: Duration::ZERO,
-            poll_linger: Duration::from_secs(60),
+            poll_linger: Duration::from_mins(1),
             ..Limits::default()
         });
         let mut poller = Poller::open(&place, &["close:1"]).await;
