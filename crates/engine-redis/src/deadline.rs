@@ -29,6 +29,7 @@ pub(crate) fn refused(reason: &str) -> EngineError {
 }
 
 /// Says of a failed call whether it may have happened.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` takes")]
 pub(crate) fn unavailable(error: CallError) -> EngineError {
     EngineError::Unavailable {
         reason: error.to_string().into(),

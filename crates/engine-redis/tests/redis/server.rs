@@ -125,6 +125,18 @@ impl Server {
         }
     }
 
+    /// Copies what it has written.
+    pub(crate) fn copy_of_directory(&self) -> TempDir {
+        let copy = TempDir::new().expect("a temporary directory");
+        copy_files(self.directory.path(), copy.path());
+        copy
+    }
+
+    /// Has it find what was copied.
+    pub(crate) fn fill_directory(&self, copy: &TempDir) {
+        copy_files(copy.path(), self.directory.path());
+    }
+
     /// Sends one command, as redis-cli would, and gives the answer's text.
     pub(crate) async fn command(&self, command: &str) -> io::Result<String> {
         ask(self.port, command).await
@@ -172,6 +184,19 @@ pub(crate) fn free_port() -> u16 {
         let port = listener.local_addr().expect("bound").port();
         if port < 55_000 && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
             return port;
+        }
+    }
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a directory");
+    for entry in std::fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let copy = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_files(&entry.path(), &copy);
+        } else {
+            std::fs::copy(entry.path(), copy).expect("copied");
         }
     }
 }
