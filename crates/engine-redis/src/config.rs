@@ -12,7 +12,8 @@ use crate::connect::check_tls;
 pub struct RedisConfig {
     /// Where Redis is.
     pub topology: Topology,
-    /// The user of an ACL; nothing for the default user.
+    /// The user of an ACL; nothing for the default user. With the prefix `sb` it needs
+    /// `~sb* &sb* -@all +@read +@write +@scripting +@pubsub +@connection +time +info`, and `+cluster` for a Cluster.
     pub user: Option<String>,
     /// The password of that user.
     pub password: Option<Password>,

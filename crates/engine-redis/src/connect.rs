@@ -302,6 +302,10 @@ fn reply(frame: Resp3Frame) -> Result<Reply, CallError> {
         Resp3Frame::Set { data, .. } => {
             Reply::Array(data.into_iter().map(reply).collect::<Result<_, _>>()?)
         }
+        Resp3Frame::Map { data, .. } => {
+            let parts = data.into_iter().flat_map(|(key, value)| [key, value]);
+            Reply::Array(parts.map(reply).collect::<Result<_, _>>()?)
+        }
         // What no command of ours is answered with.
         _ => return Err(CallError::Garbled),
     })

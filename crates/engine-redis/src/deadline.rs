@@ -29,19 +29,11 @@ pub(crate) fn refused(reason: &str) -> EngineError {
 }
 
 /// Says of a failed call whether it may have happened.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` takes")]
 pub(crate) fn unavailable(error: CallError) -> EngineError {
-    let (reason, may_have_happened) = match error {
-        CallError::NotSent(reason) => (reason, false),
-        CallError::Refused(reason) => (format!("redis refused: {reason}").into(), false),
-        CallError::Lost(reason) => (reason, true),
-        CallError::Garbled => (
-            "redis answered what this version does not understand".into(),
-            true,
-        ),
-    };
     EngineError::Unavailable {
-        reason,
-        may_have_happened,
+        reason: error.to_string().into(),
+        may_have_happened: matches!(error, CallError::Lost(_) | CallError::Garbled),
     }
 }
 

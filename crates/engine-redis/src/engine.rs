@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
 use switchboard_core::{ChannelName, ChannelPattern, SessionId};
 use switchboard_engine::{
     ChannelPage, Counts, Engine, EngineError, History, JoinRequest, Leaving, MemberPage,
@@ -26,6 +25,9 @@ use crate::{history, listing, publish};
 
 /// How often channels that nobody follows any more are looked for.
 const LINGER_TICK: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether the engine is ready, by who waits for it.
+const READY_TICK: Duration = Duration::from_millis(10);
 
 /// The engine of nodes that share a Redis.
 pub struct RedisEngine {
@@ -101,19 +103,13 @@ impl RedisEngine {
     /// # Cancel safety
     /// Nothing is changed.
     pub async fn wait_until_ready(&self, timeout: Duration) -> Result<(), EngineError> {
-        let until_all_hear = async {
-            loop {
-                let map = self.core.shards.wait_for_map().await;
-                let hearing = map.shards.iter().map(|shard| shard.ear.until_it_hears());
-                join_all(hearing).await;
-                if self.core.check().is_ok() {
-                    return;
-                }
-                // The map has changed, or a connection has ended again meanwhile.
-                tokio::time::sleep(Duration::from_millis(10)).await;
+        let until_ready = async {
+            // What it depends on changes in many places, and nobody waits for it often.
+            while self.core.check().is_err() {
+                tokio::time::sleep(READY_TICK).await;
             }
         };
-        let ready = tokio::time::timeout(timeout, until_all_hear).await;
+        let ready = tokio::time::timeout(timeout, until_ready).await;
         ready.or_else(|_| self.core.check())
     }
 
@@ -293,7 +289,7 @@ impl Core {
         let interval = self.shards.config.canary_interval;
         for shard in &map.shards {
             if shard.connection().is_none() {
-                return Err(refused("not connected to redis"));
+                return Err(refused(&shard.trouble()));
             }
             if !shard.ear.hears(interval) {
                 return Err(refused("nothing is heard from redis"));

@@ -100,7 +100,7 @@ fn understand(
             }
             // Left out, it is a hole, and readers are told of holes.
             _ => {
-                warn!(engine = "redis", channel = %channel, "history has an entry that cannot be read")
+                warn!(engine = "redis", channel = %channel, "history has an entry that cannot be read");
             }
         }
     }

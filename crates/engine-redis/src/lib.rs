@@ -4,6 +4,8 @@
 //! a Cluster. It keeps the nine promises of the contract; what may have been lost between Redis and the node is told, within three
 //! seconds, and the node reads it from history.
 //!
+//! Redis must not evict what has no expiry (`maxmemory-policy noeviction` or a `volatile` one): members and leases have none.
+//!
 //! Deliberately absent: files and environment (the server reads them), sessions, formats, and any protocol between nodes: they
 //! meet in Redis alone. Nothing is sent twice: a write that got no answer is reported as one that may have happened, and
 //! a publisher that has given it an id may send it again. Where Redis fails over and has lost what it had acknowledged, a

@@ -12,15 +12,19 @@ pub(crate) enum Reply {
 }
 
 /// Why a command has no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CallError {
     /// It was not sent: nothing has happened.
+    #[error("{0}")]
     NotSent(Box<str>),
     /// The server refused it, in these words: nothing has happened.
+    #[error("redis refused: {0}")]
     Refused(Box<str>),
     /// It was sent, and what became of it is not known.
+    #[error("{0}")]
     Lost(Box<str>),
     /// The answer is none that the command gives.
+    #[error("redis answered what this version of the engine does not understand")]
     Garbled,
 }
 

@@ -90,12 +90,6 @@ impl Ear {
         last.is_some_and(|last| last.elapsed() < canary::deaf_after(interval))
     }
 
-    /// Waits until the ear hears for the first time, or again.
-    pub(crate) async fn until_it_hears(&self) {
-        // The sender lives as long as `self`.
-        let _ = self.hears.subscribe().wait_for(Option::is_some).await;
-    }
-
     // Bounded by what is followed: each channel is wished for once until it is forgotten.
     fn wish(&self, wishes: impl IntoIterator<Item = Wish>) {
         self.lock().extend(wishes);

@@ -42,7 +42,7 @@ pub(super) async fn sweep(presence: &Presence, over: &Arc<str>, own: &Arc<str>) 
         .buffer_unordered(PARTITIONS_AT_ONCE)
         .fold(true, |all, swept| async move {
             if let Err(error) = &swept {
-                warn!(engine = "redis", error = ?error, "a partition's members could not leave yet");
+                warn!(engine = "redis", error = %error, "a partition's members could not leave yet");
             }
             all && swept.is_ok()
         })

@@ -71,7 +71,7 @@ pub(crate) async fn keep_lease(presence: Arc<Presence>) {
                 presence.lease.send_replace(None);
                 continue;
             }
-            Err(error) => warn!(engine = "redis", error = ?error, "cannot renew the lease"),
+            Err(error) => warn!(engine = "redis", error = %error, "cannot renew the lease"),
         }
         let mut lease = presence.lease.subscribe();
         let lost = async {

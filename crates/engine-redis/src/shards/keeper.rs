@@ -23,10 +23,12 @@ pub(super) async fn keep(shards: Arc<Shards>, shard: Arc<Shard>) {
                     () = shard.replace.notified() => {}
                 }
                 shard.commands.send_replace(None);
+                shard.set_trouble("the connection ended");
                 warn!(engine = "redis", target = ?shard.target, "lost the connection for commands");
             }
             Err(error) => {
-                warn!(engine = "redis", target = ?shard.target, error = ?error, "cannot connect for commands");
+                shard.set_trouble(error.to_string());
+                warn!(engine = "redis", target = ?shard.target, error = %error, "cannot connect for commands");
             }
         }
         shards.request_refresh();

@@ -6,7 +6,7 @@
 mod keeper;
 mod topology;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -36,6 +36,8 @@ pub(crate) struct Shard {
     /// The part that hears.
     pub(crate) ear: Ear,
     commands: watch::Sender<Option<Arc<Connection>>>,
+    /// Why there is no connection, for whoever is refused.
+    trouble: Mutex<Box<str>>,
     /// Rung when the command connection is to be made anew.
     replace: Notify,
     /// Ends the shard's tasks, when it is no shard any more.
@@ -64,6 +66,16 @@ impl Shard {
     pub(crate) fn connection(&self) -> Option<Arc<Connection>> {
         let open = |connection: &Arc<Connection>| !connection.is_closed();
         self.commands.borrow().clone().filter(open)
+    }
+
+    /// Why there is no connection.
+    pub(crate) fn trouble(&self) -> String {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        format!("not connected to redis: {trouble}")
+    }
+
+    fn set_trouble(&self, trouble: impl Into<Box<str>>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble.into();
     }
 
     /// Has the command connection made anew.
@@ -106,14 +118,6 @@ impl Shards {
 
     pub(crate) fn map(&self) -> Arc<Map> {
         Arc::clone(&self.map.borrow())
-    }
-
-    /// The map, once it is whole.
-    pub(crate) async fn wait_for_map(&self) -> Arc<Map> {
-        let mut map = self.map.subscribe();
-        let whole = map.wait_for(|map| map.is_whole()).await;
-        // The sender lives as long as `self`.
-        Arc::clone(&whole.expect("the map's sender is there"))
     }
 
     pub(crate) fn request_refresh(&self) {
@@ -190,6 +194,7 @@ fn shard(target: Target, canary: Partition) -> Arc<Shard> {
         canary,
         ear: Ear::default(),
         commands: watch::Sender::new(None),
+        trouble: Mutex::new("the connection is being made".into()),
         replace: Notify::new(),
         ended: CancellationToken::new(),
     })
@@ -203,7 +208,7 @@ pub(crate) async fn run_on(
     arguments: &[Bytes],
 ) -> Result<Reply, CallError> {
     let Some(connection) = shard.connection() else {
-        return Err(CallError::NotSent("not connected to redis".into()));
+        return Err(CallError::NotSent(shard.trouble().into()));
     };
     let with = |name: &Bytes| {
         let mut all = Vec::with_capacity(2 + keys.len() + arguments.len());

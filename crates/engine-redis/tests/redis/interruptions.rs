@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use switchboard_core::ChannelName;
+use switchboard_core::{ChannelName, NodeId, SessionId};
 use switchboard_engine::conformance::RecordingSink;
 use switchboard_engine::{Engine, EngineError, JoinRequest, Leaving, MemberQuery, Read, ReadFrom};
 use tokio::time::Instant;
@@ -141,13 +141,21 @@ async fn a_server_that_stalls_is_told_and_its_operations_end_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn members_come_back_after_redis_lost_them_and_ghosts_do_not() {
-    let mut server = Server::start(&[]).await;
-    let sink = RecordingSink::new();
-    let engine = ready_engine(sink.clone(), server.config()).await;
+async fn members_come_back_after_redis_lost_them() {
+    who_is_there_after_a_restart(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_left_while_redis_was_away_is_no_ghost() {
+    who_is_there_after_a_restart(&["--appendonly", "yes"]).await;
+}
+
+async fn who_is_there_after_a_restart(options: &[&str]) {
+    let mut server = Server::start(options).await;
+    let engine = ready_engine(RecordingSink::new(), server.config()).await;
     let channel = ChannelName::parse("a:members").expect("a valid name");
-    let session = |slot| switchboard_core::SessionId {
-        node: switchboard_core::NodeId(7),
+    let session = |slot| SessionId {
+        node: NodeId(7),
         shard: 0,
         slot,
         generation: 1,
@@ -166,29 +174,70 @@ async fn members_come_back_after_redis_lost_them_and_ghosts_do_not() {
     let left = engine.leave(&channel, session(2), Leaving::Now).await;
     assert!(left.is_err());
     server.restart().await;
-    engine
-        .wait_until_ready(Duration::from_secs(10))
-        .await
-        .expect("ready again");
+    let ready = engine.wait_until_ready(Duration::from_secs(10)).await;
+    ready.expect("ready again");
     let started = Instant::now();
     loop {
         let query = MemberQuery {
             after: None,
             limit: 10,
         };
-        if let Ok(page) = engine.members(&channel, query).await {
-            let members: Vec<_> = page.members.iter().map(|member| member.session).collect();
-            assert!(!members.contains(&session(2)), "a ghost came back");
-            if members == [session(1)] {
-                break;
-            }
+        let page = engine.members(&channel, query).await;
+        let members = page.map(|page| page.members).unwrap_or_default();
+        let members: Vec<_> = members.iter().map(|member| member.session).collect();
+        if members == [session(1)] {
+            break;
         }
-        assert!(
-            started.elapsed() < Duration::from_secs(5),
-            "the member did not come back"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await; // waits: members join again by themselves
+        assert!(started.elapsed() < Duration::from_secs(5), "{members:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await; // waits: members come and go by themselves
     }
+    engine.shutdown().await;
+}
+
+/// A failover to a replica that was behind does the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_comes_back_with_older_data_is_a_gap_and_a_new_epoch() {
+    let mut server = Server::start(&["--appendonly", "yes"]).await;
+    let sink = RecordingSink::new();
+    let engine = ready_engine(sink.clone(), server.config()).await;
+    let channel = ChannelName::parse("a:older").expect("a valid name");
+    engine.follow(&channel).await.expect("redis is there");
+    let publish = async |numbers: std::ops::Range<u32>| {
+        let mut last = None;
+        for number in numbers {
+            let published = engine
+                .publish(numbered(&channel, &number.to_string()))
+                .await;
+            last = Some(published.expect("redis is there").position);
+        }
+        last.expect("something was published")
+    };
+    publish(0..10).await;
+    let older = server.copy_of_directory();
+    let seen = publish(10..20).await;
+    let delivered = sink.wait_for_publications(&channel, 20).await;
+    assert_eq!(
+        delivered.expect("they come").last().map(|p| p.position()),
+        Some(seen)
+    );
+    server.kill();
+    server.empty_directory();
+    server.fill_directory(&older);
+    server.restart().await;
+    let ready = engine.wait_until_ready(Duration::from_secs(10)).await;
+    ready.expect("ready again");
+    // These get past the offsets that were dealt out before.
+    let now = publish(20..40).await;
+    assert!(now.epoch != seen.epoch, "offsets mean two things");
+    let read = Read {
+        from: ReadFrom::After(seen),
+        limit: 100,
+    };
+    let history = engine.read(&channel, read).await.expect("redis is there");
+    assert!(
+        !history.complete,
+        "a client was told that it missed nothing"
+    );
     engine.shutdown().await;
 }
 

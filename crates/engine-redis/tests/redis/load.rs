@@ -111,7 +111,8 @@ impl Load {
         asked.elapsed()
     }
 
-    /// Stops publishing, and has the node catch up with what was told to it: deliveries, interruptions, and history.
+    /// Stops publishing, tells the figures, and has the node catch up with what was told to it: deliveries, interruptions, and history.
+    #[expect(clippy::print_stdout, reason = "a test tells its figures")]
     pub(crate) async fn end(self) -> Outcome {
         self.stop.cancel();
         let published = self.publishing.await.expect("the publisher ends");

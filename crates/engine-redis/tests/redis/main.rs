@@ -1,9 +1,12 @@
 //! The Redis engine against real servers that the tests start themselves.
 
+mod cluster;
 mod conformance;
 mod interruptions;
 mod load;
 mod nodes;
+mod security;
+mod sentinel;
 mod server;
 
 use std::sync::Arc;

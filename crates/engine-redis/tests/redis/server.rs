@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -16,12 +16,17 @@ use tokio::time::Instant;
 /// How long a server may take to answer.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long a server may take to answer one command.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A server process.
 pub(crate) struct Server {
     pub(crate) port: u16,
     directory: TempDir,
     options: Vec<String>,
     process: Child,
+    /// Removed at the end.
+    file: Option<PathBuf>,
 }
 
 impl Server {
@@ -38,6 +43,7 @@ impl Server {
                 directory,
                 options,
                 process,
+                file: None,
             };
             if server.answers().await {
                 return server;
@@ -49,6 +55,35 @@ impl Server {
             options = std::mem::take(&mut server.options);
         }
         panic!("redis-server does not start");
+    }
+
+    /// Starts one with a configuration file, which it may write to.
+    pub(crate) async fn start_with_file(text: &str, options: &[&str]) -> Self {
+        let file = tempfile::Builder::new()
+            .suffix(".conf")
+            .tempfile()
+            .expect("a file");
+        let (_, path) = file.keep().expect("a file that stays");
+        std::fs::write(&path, text).expect("written");
+        let path_text = path.to_str().expect("a plain path").to_owned();
+        let mut all = vec![path_text.as_str()];
+        all.extend_from_slice(options);
+        let mut server = Self::start(&all).await;
+        server.file = Some(path);
+        server
+    }
+
+    /// Waits until the answer to a command is as it should be.
+    pub(crate) async fn until(&self, command: &str, is_so: impl Fn(&str) -> bool) {
+        let started = Instant::now();
+        loop {
+            let answer = self.command(command).await.unwrap_or_default();
+            if is_so(&answer) {
+                return;
+            }
+            assert!(started.elapsed() < START_TIMEOUT, "{command}: {answer}");
+            tokio::time::sleep(Duration::from_millis(20)).await; // waits: for what a server does by itself
+        }
     }
 
     pub(crate) fn address(&self) -> Address {
@@ -90,6 +125,18 @@ impl Server {
         }
     }
 
+    /// Copies what it has written.
+    pub(crate) fn copy_of_directory(&self) -> TempDir {
+        let copy = TempDir::new().expect("a temporary directory");
+        copy_files(self.directory.path(), copy.path());
+        copy
+    }
+
+    /// Has it find what was copied.
+    pub(crate) fn fill_directory(&self, copy: &TempDir) {
+        copy_files(copy.path(), self.directory.path());
+    }
+
     /// Sends one command, as redis-cli would, and gives the answer's text.
     pub(crate) async fn command(&self, command: &str) -> io::Result<String> {
         ask(self.port, command).await
@@ -116,6 +163,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        if let Some(file) = &self.file {
+            let _ = std::fs::remove_file(file);
+        }
     }
 }
 
@@ -138,8 +188,27 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
+fn copy_files(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a directory");
+    for entry in std::fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let copy = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_files(&entry.path(), &copy);
+        } else {
+            std::fs::copy(entry.path(), copy).expect("copied");
+        }
+    }
+}
+
 fn launch(port: u16, directory: &Path, options: &[String]) -> Child {
+    // A file stands before all options.
+    let (file, options) = match options.split_first() {
+        Some((file, rest)) if !file.starts_with('-') => (Some(file), rest),
+        _ => (None, options),
+    };
     Command::new("redis-server")
+        .args(file)
         .args(["--bind", "127.0.0.1", "--save", "", "--daemonize", "no"])
         .args(["--port", &port.to_string()])
         .args(["--repl-diskless-sync-delay", "0"])
@@ -152,13 +221,18 @@ fn launch(port: u16, directory: &Path, options: &[String]) -> Child {
         .expect("redis-server is installed")
 }
 
-/// Sends one command in its inline form.
+/// Sends one command in its inline form, and reads until the server closes: it does once it has answered and hears no more.
 pub(crate) async fn ask(port: u16, command: &str) -> io::Result<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    stream
-        .write_all(format!("{command}\r\nQUIT\r\n").as_bytes())
-        .await?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    let asking = async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        stream
+            .write_all(format!("{command}\r\n").as_bytes())
+            .await?;
+        stream.shutdown().await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    };
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, asking).await;
+    answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
