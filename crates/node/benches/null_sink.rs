@@ -15,9 +15,10 @@ use switchboard_protocol::wire::Wire;
 const SUBSCRIBERS: [u64; 4] = [100, 1_000, 10_000, 100_000];
 const MODES: [Mode; 3] = [Mode::One, Mode::Burst, Mode::Channels];
 
-/// Deliveries of a case: some tenths of a second's work. Publications are bounded as well, for each is waited for.
-const DELIVERIES: u64 = 5_000_000;
-const PUBLICATIONS_MAX: u64 = 8_000;
+/// Deliveries of a case: the better part of a second's work, for user time is counted in ticks of some milliseconds.
+/// Publications are bounded as well, for each is waited for.
+const DELIVERIES: u64 = 40_000_000;
+const PUBLICATIONS_MAX: u64 = 100_000;
 const PUBLICATIONS_MIN: u64 = 128;
 
 fn main() {

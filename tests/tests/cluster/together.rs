@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use serde_json::json;
 use switchboard_tests::cluster::Cluster;
-use switchboard_tests::{Transport, every_transport};
+use switchboard_tests::{Frame, Transport, every_transport};
 
 every_transport!(
     publications_reach_the_clients_of_all_nodes_in_one_order,
@@ -33,7 +33,7 @@ async fn publications_reach_the_clients_of_all_nodes_in_one_order(
     let mut orders = Vec::new();
     for client in &mut clients {
         let messages = client.messages("chat:1", 2 * EACH).await?;
-        let offsets = messages.iter().map(|message| message.offset());
+        let offsets = messages.iter().map(Frame::offset);
         ensure!(
             offsets.eq(1..=2 * EACH as u64),
             "offsets with a hole or out of order"

@@ -145,6 +145,7 @@ struct NullSinkRow {
     subscribers: u64,
     mode: String,
     ns_per_delivery: f64,
+    user_ns_per_delivery: f64,
 }
 
 /// The node's own benchmark: it needs the node's inside.
@@ -169,10 +170,18 @@ async fn null_sink(setting: &Setting) -> Result<Vec<Row>> {
         .iter()
         .filter(|row| row.mode == "one")
         .collect();
-    let spread = Spread::of(one.iter().map(|row| row.ns_per_delivery));
+    let spread = Spread::of(one.iter().map(|row| row.user_ns_per_delivery));
     let all: Vec<String> = one
         .iter()
-        .map(|row| format!("{}: {}", row.subscribers, short(row.ns_per_delivery)))
+        .map(|row| {
+            let (user, all) = (row.user_ns_per_delivery, row.ns_per_delivery);
+            format!(
+                "{}: {} (with the kernel's part {})",
+                row.subscribers,
+                short(user),
+                short(all)
+            )
+        })
         .collect();
     let all = all.join(", ");
     Ok(vec![

@@ -145,6 +145,7 @@ async fn run(index: u16, shared: Arc<Shared>, mailbox: Arc<Mailbox<Mail>>) {
     let mut tick = tokio::time::interval(Duration::from_millis(TICK_MS));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let (mut batch, mut deliveries) = (Vec::new(), Vec::new());
+    let mut alone = false;
     loop {
         let (busy, full) = {
             let shard = local.borrow();
@@ -155,11 +156,13 @@ async fn run(index: u16, shared: Arc<Shared>, mailbox: Arc<Mailbox<Mail>>) {
             _ = tick.tick() => local.borrow_mut().tick(),
             // What waits behind a large fan-out counts as well, so that the pressure reaches publishers.
             () = mailbox.filled(), if !full => {
-                if !busy {
+                if !busy && !alone {
                     // Publishers that are about to send get the chance: what comes together leaves together.
                     std::thread::yield_now();
                 }
                 mailbox.take(&mut batch);
+                // Where one thing came the last time nobody is kept waiting for more: whoever was woken meanwhile would go first.
+                alone = batch.len() == 1;
                 let mut shard = local.borrow_mut();
                 shard.shared.metrics.shard_batch.observe(batch.len() as f64);
                 shard.take(&mut batch, &mut deliveries);

@@ -1,7 +1,7 @@
 //! What a publication through the engine costs, against bare calls of the client library that do less: `XADD` and `SPUBLISH`, two
 //! commands that are neither atomic nor idempotent, and `ECHO`, one that does nothing. In alternating blocks, on a server of its own.
 //!
-//! `cargo run --release -p switchboard-engine-redis --example publish_cost`
+//! `cargo run --release -p switchboard-engine-redis --example redis_publish_cost`
 
 #![expect(clippy::print_stdout, reason = "an example tells its figures")]
 
