@@ -149,24 +149,23 @@ async fn commands(server: &Server, engine: &Arc<RedisEngine>) {
         .expect("an answer");
     let mut counts = BTreeMap::new();
     for line in stats.lines() {
-        let Some((name, rest)) = line
-            .strip_prefix("cmdstat_")
-            .and_then(|line| line.split_once(":calls="))
-        else {
+        let parts = line.strip_prefix("cmdstat_");
+        let Some((name, rest)) = parts.and_then(|line| line.split_once(':')) else {
             continue;
         };
-        let calls: f64 = rest
-            .split(',')
-            .next()
-            .and_then(|calls| calls.parse().ok())
-            .unwrap_or(0.0);
-        counts.insert(name.to_owned(), calls / COUNT as f64);
+        let number = |field: &str| -> f64 {
+            let value = rest.split(',').find_map(|part| part.strip_prefix(field));
+            value.and_then(|value| value.parse().ok()).unwrap_or(0.0)
+        };
+        let each = (number("calls=") / COUNT as f64, number("usec_per_call="));
+        counts.insert(name.to_owned(), each);
     }
+    let (evalsha, microseconds) = counts["evalsha"];
     println!(
-        "commands a publication: {:.4} EVALSHA sent by the engine; the script itself calls",
-        counts["evalsha"]
+        "commands a publication: {evalsha:.4} EVALSHA sent by the engine, {microseconds:.1} µs of the server each;"
     );
-    for (name, calls) in counts.iter().filter(|(name, _)| *name != "evalsha") {
-        println!("  {name} {calls:.4}");
+    println!("the script itself calls");
+    for (name, (calls, microseconds)) in counts.iter().filter(|(name, _)| *name != "evalsha") {
+        println!("  {name} {calls:.4}, {microseconds:.1} µs each");
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use switchboard_core::{ChannelName, NodeId, SessionId};
-use switchboard_engine::conformance::RecordingSink;
+use switchboard_engine::conformance::{Event, Follower, RecordingSink};
 use switchboard_engine::{Engine, EngineError, JoinRequest, Leaving, MemberQuery, Read, ReadFrom};
 use tokio::time::Instant;
 
@@ -243,18 +243,54 @@ async fn a_server_that_comes_back_with_older_data_is_a_gap_and_a_new_epoch() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_without_room_is_told_what_was_dropped() {
+    const COUNT: u64 = 100;
     let server = Server::start(&[]).await;
     let mut config = server.config();
     config.deliveries_queued_max = 20;
-    let load = Load::start(&config, "a:room").await;
-    load.flows(20).await;
-    let before = load.sink.events().len();
-    load.sink.set_room(false);
-    let took = load.is_told(before, TOLD_WITHIN).await;
-    println!("told after {took:?}");
-    load.sink.set_room(true);
-    load.flows(20).await;
-    let outcome = load.end().await;
-    outcome.expect_nothing_lost();
-    assert!(outcome.follower.refilled > 0, "nothing was dropped");
+    let sink = RecordingSink::new();
+    let node = ready_engine(sink.clone(), config.clone()).await;
+    let publisher = ready_engine(RecordingSink::new(), config).await;
+    let channel = ChannelName::parse("a:room").expect("a valid name");
+    node.follow(&channel).await.expect("redis is there");
+    let from = ReadFrom::Newest;
+    let start = node.read(&channel, Read { from, limit: 0 }).await;
+    let mut follower = Follower::new(channel.clone(), start.expect("redis is there").top);
+    sink.set_room(false);
+    for number in 1..=COUNT {
+        let published = publisher
+            .publish(numbered(&channel, &number.to_string()))
+            .await;
+        published.expect("redis is there");
+    }
+    let told = |times: usize| {
+        move |events: &[Event]| {
+            let interruptions = events
+                .iter()
+                .filter(|event| matches!(event, Event::Interrupted(_)));
+            (interruptions.count() >= times).then_some(())
+        }
+    };
+    let dropped = sink
+        .until_within(TOLD_WITHIN, "an interruption", told(1))
+        .await;
+    dropped.expect("the node is told at once");
+    assert!(
+        sink.publications(&channel).len() <= 1,
+        "delivered without room"
+    );
+    sink.set_room(true);
+    // Nothing is published after this: the announcement alone must lead to the rest.
+    let resumed = sink
+        .until_within(TOLD_WITHIN, "an interruption", told(2))
+        .await;
+    resumed.expect("the node is told again");
+    follower
+        .take(&*node, &sink.events())
+        .await
+        .expect("history can be read");
+    let offsets: Vec<_> = follower.passed_on.iter().map(|p| p.offset).collect();
+    assert_eq!(offsets, (1..=COUNT).collect::<Vec<_>>());
+    assert!(follower.refilled > 0, "nothing was dropped");
+    node.shutdown().await;
+    publisher.shutdown().await;
 }

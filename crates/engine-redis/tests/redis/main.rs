@@ -4,6 +4,7 @@ mod cluster;
 mod conformance;
 mod interruptions;
 mod load;
+mod many;
 mod nodes;
 mod security;
 mod sentinel;

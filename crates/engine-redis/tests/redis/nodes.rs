@@ -141,9 +141,12 @@ async fn members_of_a_dropped_node_leave_once_within_the_lease() {
 async fn nobody_is_declared_dead_by_an_outage_of_redis() {
     let mut server = Server::start(&["--appendonly", "yes"]).await;
     let mut config = server.config();
-    config.lease = Duration::from_secs(1);
+    // One is back long before the other, and finds its lease over.
+    config.reconnect.delay_max = config.reconnect.delay_min;
     let sink = RecordingSink::new();
     let one: Arc<RedisEngine> = ready_engine(sink.clone(), config.clone()).await;
+    config.reconnect.delay_min = Duration::from_millis(1500);
+    config.reconnect.delay_max = Duration::from_millis(1500);
     let two = ready_engine(RecordingSink::new(), config.clone()).await;
     let channel = ChannelName::parse("a:1").expect("a valid name");
     one.follow(&channel).await.expect("redis is there");

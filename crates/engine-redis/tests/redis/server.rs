@@ -221,7 +221,8 @@ fn launch(port: u16, directory: &Path, options: &[String]) -> Child {
         .expect("redis-server is installed")
 }
 
-/// Sends one command in its inline form, and reads until the server closes: it does once it has answered and hears no more.
+/// Sends one command in its inline form, and reads until the server closes: it does once it has answered and hears no more. An answer
+/// that is larger than a socket's buffer may be cut off.
 pub(crate) async fn ask(port: u16, command: &str) -> io::Result<String> {
     let asking = async {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
