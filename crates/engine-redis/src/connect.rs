@@ -188,6 +188,11 @@ impl Connection {
         self.closed.cancelled().await;
     }
 
+    /// Ends the connection, and with an error every command that waits for its answer.
+    pub(crate) fn close(&self) {
+        self.closed.cancel();
+    }
+
     /// Sends a command and waits for its answer.
     ///
     /// # Cancel safety
@@ -219,7 +224,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.closed.cancel();
+        self.close();
     }
 }
 

@@ -13,7 +13,7 @@ use super::Hearing;
 use crate::scripts;
 use crate::shards::{Shard, run_on};
 
-/// When an ear last heard its own canary.
+/// When an ear last heard its own canary, or when its song was last answered.
 pub(super) type Heard = watch::Sender<Instant>;
 
 /// Three missed, and half an interval for the way.
@@ -21,8 +21,8 @@ pub(crate) fn deaf_after(interval: Duration) -> Duration {
     interval * 7 / 2
 }
 
-/// Sings, until the server says that it is no primary.
-pub(super) async fn sing(hearing: &Hearing, shard: &Shard, channel: &str) {
+/// Sings, until the server says that it is no primary. Notes in `answered` when the server last answered.
+pub(super) async fn sing(hearing: &Hearing, shard: &Shard, channel: &str, answered: &Heard) {
     let interval = hearing.shards.config.canary_interval;
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -31,11 +31,13 @@ pub(super) async fn sing(hearing: &Hearing, shard: &Shard, channel: &str) {
         ticks.tick().await;
         let number = [Bytes::from(number.to_string())];
         let sent = run_on(shard, &scripts::CANARY, &keys, &number);
-        // One that is not answered in time has not been heard either; the next one may be.
-        if let Ok(Err(error)) = tokio::time::timeout(interval, sent).await
-            && error.code() == "READONLY"
-        {
-            return;
+        match tokio::time::timeout(interval, sent).await {
+            Ok(Ok(_)) => {
+                answered.send_replace(Instant::now());
+            }
+            Ok(Err(error)) if error.code() == "READONLY" => return,
+            // One that is not answered in time has not been heard either; the next one may be.
+            Ok(Err(_)) | Err(_) => {}
         }
     }
 }

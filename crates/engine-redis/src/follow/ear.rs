@@ -53,8 +53,10 @@ enum Wish {
 enum Fault {
     /// The connection ended.
     Closed,
-    /// The canary was not heard.
+    /// The canary was not heard, though the server answers.
     Deaf,
+    /// The canary was not heard, and the server does not answer either.
+    Hung,
     /// The server takes no writes any more.
     Demoted,
     /// A command failed. Only shown.
@@ -130,13 +132,15 @@ pub(crate) async fn listen(hearing: Arc<Hearing>, shard: Arc<Shard>, mut is_firs
         }
         match fault {
             // Noticing has taken its time already.
-            Fault::Deaf | Fault::Demoted => {
+            Fault::Deaf | Fault::Hung | Fault::Demoted => {
                 tell(&hearing, &shard);
                 lost = None;
-                shard.replace();
                 hearing.shards.request_refresh();
             }
             Fault::Closed | Fault::Call(_) => {}
+        }
+        if matches!(fault, Fault::Hung | Fault::Demoted) {
+            shard.replace();
         }
         backoff.wait().await;
     }
@@ -185,6 +189,7 @@ async fn session(
     let interval = hearing.shards.config.canary_interval;
     let canary = hearing.shards.keys.canary(shard.canary, &hearing.node);
     let heard = Heard::new(Instant::now());
+    let answered = Heard::new(Instant::now());
     let wishes = async {
         if let Err(error) = subscriber.subscribe(Bytes::from(canary.clone())).await {
             return error;
@@ -231,8 +236,15 @@ async fn session(
         error = wishes => Fault::Call(error),
         () = subscriber.closed() => Fault::Closed,
         () = take_in(hearing, shard, messages, &canary, &heard) => Fault::Closed,
-        () = canary::sing(hearing, shard, &canary) => Fault::Demoted,
-        () = canary::deaf(&heard, interval) => Fault::Deaf,
+        () = canary::sing(hearing, shard, &canary, &answered) => Fault::Demoted,
+        () = canary::deaf(&heard, interval) => {
+            let last = *answered.borrow();
+            if last.elapsed() < interval * 2 {
+                Fault::Deaf
+            } else {
+                Fault::Hung
+            }
+        }
     }
 }
 

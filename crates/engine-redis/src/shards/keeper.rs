@@ -20,7 +20,8 @@ pub(super) async fn keep(shards: Arc<Shards>, shard: Arc<Shard>) {
                 shard.commands.send_replace(Some(Arc::clone(&connection)));
                 tokio::select! {
                     () = connection.closed() => {}
-                    () = shard.replace.notified() => {}
+                    // What waits for a server that hangs, or is none any more, waits in vain.
+                    () = shard.replace.notified() => connection.close(),
                 }
                 shard.commands.send_replace(None);
                 shard.set_trouble("the connection ended");

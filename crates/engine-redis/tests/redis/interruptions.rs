@@ -132,11 +132,11 @@ async fn a_server_that_stalls_is_told_and_its_operations_end_in_time() {
         .expect("ready again");
     let outcome = load.end().await;
     outcome.expect_nothing_lost();
-    let most = config.operation_timeout + Duration::from_secs(1);
+    // What waits for a server that hangs is ended when that is noticed, not at its deadline.
+    let slowest = outcome.published.slowest;
     assert!(
-        outcome.published.slowest < most,
-        "{:?}",
-        outcome.published.slowest
+        slowest < TOLD_WITHIN + Duration::from_secs(1),
+        "{slowest:?}"
     );
 }
 
