@@ -60,6 +60,19 @@ pub(crate) struct Refill {
     pub(crate) catch_up: CatchUp<Item>,
     /// What has been read: delivered as one when it is complete, so that nothing can come in between.
     pub(crate) items: Vec<Delivery>,
+    /// Something more may have been lost since it began: what it has read by then need not be all.
+    pub(crate) again: bool,
+}
+
+impl Refill {
+    /// Begins behind what the channel has.
+    pub(crate) fn after(position: Position, parked_max: usize) -> Self {
+        Self {
+            catch_up: CatchUp::refill(position, parked_max),
+            items: Vec::new(),
+            again: false,
+        }
+    }
 }
 
 /// How far a fan-out in slices is: `live[..next]` has it, `live[next..end]` has not, `live[end..]` came later.

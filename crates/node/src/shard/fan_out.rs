@@ -9,7 +9,6 @@ use std::io;
 use std::time::Instant;
 
 use bytes::Bytes;
-use switchboard_core::sync::CatchUp;
 use switchboard_core::{Frame, Position};
 use switchboard_protocol::wire::Wire;
 
@@ -217,10 +216,7 @@ impl Shard {
                 let follows = place.epoch == stands.epoch && place.offset == stands.offset + 1;
                 if !follows && channel.refill.is_none() {
                     let parked_max = self.shared.limits.sync_parked_max;
-                    channel.refill = Some(Box::new(Refill {
-                        catch_up: CatchUp::refill(stands, parked_max),
-                        items: Vec::new(),
-                    }));
+                    channel.refill = Some(Box::new(Refill::after(stands, parked_max)));
                     refill::start(&self.me, channel.name.clone());
                 }
                 if let Some(refill) = &mut channel.refill {

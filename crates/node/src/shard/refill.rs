@@ -4,7 +4,7 @@
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
-use switchboard_core::sync::{CatchUp, Found};
+use switchboard_core::sync::Found;
 use switchboard_core::{ChannelName, Frame};
 use switchboard_engine::History;
 
@@ -62,14 +62,14 @@ impl Shard {
         };
         for at in concerned {
             let channel = &mut self.channels[at];
-            // Without a position nobody is live yet: those that sync read history anyway.
-            if let (None, Some(position)) = (&channel.refill, channel.position) {
-                let catch_up = CatchUp::refill(position, parked_max);
-                channel.refill = Some(Box::new(Refill {
-                    catch_up,
-                    items: Vec::new(),
-                }));
-                start(&self.me, channel.name.clone());
+            match (&mut channel.refill, channel.position) {
+                (Some(refill), _) => refill.again = true,
+                (None, Some(position)) => {
+                    channel.refill = Some(Box::new(Refill::after(position, parked_max)));
+                    start(&self.me, channel.name.clone());
+                }
+                // Nobody is live yet: those that sync read history anyway.
+                (None, None) => {}
             }
         }
     }
@@ -111,6 +111,9 @@ impl Shard {
             return false;
         }
         self.deliver(&mut refill.items);
+        if refill.again {
+            self.interrupted(Some(std::slice::from_ref(name)));
+        }
         true
     }
 

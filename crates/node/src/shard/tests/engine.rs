@@ -16,6 +16,8 @@ use tokio::sync::oneshot;
 pub(crate) enum Operation {
     Follow,
     Read,
+    /// What a read has found, on its way back.
+    ReadAnswer,
     Join,
 }
 
@@ -89,7 +91,9 @@ impl Engine for HeldEngine {
 
     async fn read(&self, channel: &ChannelName, read: Read) -> Result<History, EngineError> {
         self.pass(Operation::Read).await?;
-        self.engine.read(channel, read).await
+        let history = self.engine.read(channel, read).await?;
+        self.pass(Operation::ReadAnswer).await?;
+        Ok(history)
     }
 
     async fn remove_history(&self, channel: &ChannelName) -> Result<(), EngineError> {

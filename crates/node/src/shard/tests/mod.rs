@@ -12,5 +12,6 @@ pub(crate) mod engine;
 pub(crate) mod place;
 mod polls;
 mod presence;
+mod refills;
 mod slow;
 mod turns;
