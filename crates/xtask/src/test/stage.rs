@@ -16,6 +16,7 @@ pub(crate) enum Stage {
     Instructions,
     Build,
     Blackbox,
+    Redis,
 }
 
 impl Stage {
@@ -31,6 +32,7 @@ impl Stage {
             Self::Instructions => "what a delivery costs, against what it cost before",
             Self::Build => "the server's binary for the black-box tests",
             Self::Blackbox => "the built server, tested from outside",
+            Self::Redis => "every scenario once more, on the Redis engine",
         }
     }
 
@@ -38,7 +40,7 @@ impl Stage {
     pub(crate) fn needs(self) -> &'static [Stage] {
         match self {
             Self::Proto | Self::Instructions => &[Self::Tools],
-            Self::Blackbox => &[Self::Tools, Self::Build],
+            Self::Blackbox | Self::Redis => &[Self::Tools, Self::Build],
             Self::Tools | Self::Fmt | Self::Tidy | Self::Clippy | Self::Unit | Self::Build => &[],
         }
     }
