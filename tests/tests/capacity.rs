@@ -70,7 +70,7 @@ async fn ten_thousand_sessions_come_and_go_and_leave_nothing_behind() -> Result<
     let hub = Hub::start_with(|config| {
         config
             .set("log.level", "\"warn\"")
-            .set("limits.poll_linger_s", "45")
+            .set("limits.poll_linger_s", "120")
             .set("limits.ping_interval_s", "300");
         config
             .set("namespaces.room.presence_grace_s", "0.5")
@@ -120,6 +120,7 @@ async fn ten_thousand_sessions_come_and_go_and_leave_nothing_behind() -> Result<
             "sessions",
             "subscriptions",
             "engine_graces",
+            "outbox_bytes",
             "http_connections",
         ] {
             hub.await_metric_within(gauge, PATIENCE, |count| count.abs() < 1.5)
@@ -136,9 +137,6 @@ async fn ten_thousand_sessions_come_and_go_and_leave_nothing_behind() -> Result<
         );
         rounds.push((left, full.1));
     }
-    // The closes of those that polled have waited for a poll as long as they may.
-    hub.await_metric_within("outbox_bytes", PATIENCE, |bytes| bytes.abs() < 0.5)
-        .await?;
     // Compared at the same height: how soon the allocator gives back what is free is its own affair. The first round fills
     // what is kept on purpose (the cache of verified tokens, the allocator's own pools).
     let (first, last) = (rounds[1], rounds[rounds.len() - 1]);

@@ -56,8 +56,7 @@ pub struct Limits {
     pub ping_interval: Duration,
     /// How long a pong may take.
     pub pong_timeout: Duration,
-    /// How long a client may take to go once it has been told the close: then its connection is cut. One that polls and is
-    /// owed little has as long as [`Limits::poll_linger`] to come and take it.
+    /// How long a client may take to go once it has been told the close: then its connection is cut.
     pub close_timeout: Duration,
     /// How long data sent may stay unacknowledged before the kernel gives a peer up (TCP_USER_TIMEOUT).
     pub tcp_user_timeout: Duration,

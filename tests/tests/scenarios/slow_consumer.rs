@@ -22,7 +22,9 @@ async fn start() -> Result<Hub> {
     Hub::start_with(|config| {
         config
             .set("limits.outbox_bytes_max", "262_144")
-            .set("limits.poll_linger_s", "60");
+            .set("limits.poll_linger_s", "60")
+            // Who polls comes for its close only when all has been published.
+            .set("limits.close_timeout_s", "60");
     })
     .await
 }

@@ -147,25 +147,17 @@ impl Shard {
     }
 
     /// A session that was closed between two polls waits for the next, which takes the close. If it owes little it holds
-    /// no place on the node meanwhile: neither a drain nor its user's next session waits for it, so it may wait as long as
-    /// any session does for a poll.
+    /// no place on the node meanwhile: neither a drain nor its user's next session waits for it.
     pub(super) fn give_place_back(&mut self, slot: u32) {
-        let linger = self.shared.limits.poll_linger.as_millis() as u64;
         let Some(session) = self.slots.get_mut(slot) else {
             return;
         };
-        let Some(closing_ms) = &mut session.closing_ms else {
-            return;
-        };
-        let waits = session.transport == Transport::Poll && session.parked.is_none();
+        let waits = session.transport == Transport::Poll
+            && session.closing_ms.is_some()
+            && session.parked.is_none();
         let owed = session.outbox.as_ref().map_or(0, |outbox| outbox.bytes());
-        if waits
-            && owed <= PLACELESS_BYTES_MAX
-            && self.placeless < PLACELESS_MAX
-            && session.admission.take().is_some()
-        {
-            self.placeless += 1;
-            *closing_ms = (*closing_ms).max(session.timers.polled_ms + linger);
+        if waits && owed <= PLACELESS_BYTES_MAX && self.placeless < PLACELESS_MAX {
+            self.placeless += u32::from(session.admission.take().is_some());
         }
     }
 

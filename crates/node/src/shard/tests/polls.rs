@@ -118,25 +118,6 @@ async fn a_session_closed_between_two_polls_holds_no_place_and_the_next_poll_tak
 }
 
 #[tokio::test]
-async fn a_session_closed_between_two_polls_waits_as_long_as_a_poll_may_be_away() {
-    on_shard(async {
-        let place = Place::new(Limits {
-            close_timeout: Duration::ZERO,
-            poll_linger: Duration::from_mins(1),
-            ..Limits::default()
-        });
-        let mut poller = Poller::open(&place, &["close:1"]).await;
-        let opened = poller.poll(&place).await.unwrap();
-        disconnect(&place, &opened).await;
-        let shard = place.local.borrow();
-        let session = shard.slots.get(poller.key.session.slot).unwrap();
-        let (until, polled) = (session.closing_ms.unwrap(), session.timers.polled_ms);
-        assert_eq!(until, polled + 60_000, "the client is back before that");
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn a_closed_session_that_owes_much_keeps_its_place() {
     on_shard(async {
         let place = Place::new(Limits::default());

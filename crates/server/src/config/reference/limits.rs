@@ -148,7 +148,7 @@ pub(super) const LIMITS: &[Setting] = &[
         "close_timeout_s",
         seconds(0.1, 300.0),
         Is("3"),
-        "How long a client may take to go once it has been told the close. One that polls and is owed little has poll_linger_s.",
+        "How long a client may take to go once it has been told the close.",
     ),
     option(
         "tcp_user_timeout_s",
