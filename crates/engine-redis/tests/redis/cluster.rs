@@ -1,24 +1,17 @@
 //! A Redis Cluster of three primaries and three replicas.
 
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::process::Signal;
 use switchboard_core::ChannelName;
-use switchboard_engine::conformance::{self, ConformanceHooks};
-use switchboard_engine::{Engine, Sink};
-use switchboard_engine_redis::{RedisConfig, RedisEngine, Topology};
+use switchboard_engine::Engine;
+use switchboard_engine_redis::{RedisConfig, Topology};
 use tokio::time::Instant;
 
-use super::load::Load;
-use super::ready_engine;
-use super::server::{Server, quick};
-
-const TOLD_WITHIN: Duration = Duration::from_secs(3);
-
-/// How long a failover may take: a second to notice, the rest to elect.
-const FAILOVER_WITHIN: Duration = Duration::from_secs(15);
+use super::conformance;
+use super::load::{Load, TOLD_WITHIN};
+use super::server::{Server, of_all, quick};
 
 struct Cluster {
     servers: Vec<Server>,
@@ -83,79 +76,12 @@ impl Cluster {
         }
         panic!("no primary has the channel");
     }
-
-    async fn of_all(&self, command: &str) -> Vec<String> {
-        let mut answers = Vec::new();
-        for server in &self.servers {
-            answers.push(server.command(command).await.expect("an answer"));
-        }
-        answers
-    }
-}
-
-/// An engine, as the suite knows it and as it is.
-type Made = (Arc<dyn Engine>, Arc<RedisEngine>);
-
-struct Faults {
-    cluster: Cluster,
-    config: RedisConfig,
-    made: Mutex<Vec<Made>>,
-}
-
-#[async_trait::async_trait]
-impl ConformanceHooks for Faults {
-    async fn interrupt(&self, _engine: &Arc<dyn Engine>) -> bool {
-        let killed = self.cluster.of_all("CLIENT KILL TYPE pubsub").await;
-        killed.iter().any(|killed| !killed.contains(":0"))
-    }
-
-    async fn lose_data(
-        &self,
-        engine: &Arc<dyn Engine>,
-        _sink: &Arc<dyn Sink>,
-    ) -> Option<Arc<dyn Engine>> {
-        self.cluster.of_all("FLUSHALL").await;
-        Some(Arc::clone(engine))
-    }
-
-    fn shares_channels(&self) -> bool {
-        true
-    }
-
-    async fn kill_node(&self, engine: &Arc<dyn Engine>) -> Option<Duration> {
-        let made = self.made.lock().expect("nobody panicked");
-        let (_, victim) = made
-            .iter()
-            .find(|(made, _)| Arc::ptr_eq(made, engine))
-            .expect("made here");
-        victim.abandon();
-        Some(self.config.lease)
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_suite_holds_on_a_cluster() {
     let cluster = Cluster::start().await;
-    let config = cluster.config();
-    let faults = Faults {
-        cluster,
-        config: config.clone(),
-        made: Mutex::default(),
-    };
-    let make = async |sink| {
-        let engine = ready_engine(sink, config.clone()).await;
-        let made: Arc<dyn Engine> = engine.clone();
-        faults
-            .made
-            .lock()
-            .expect("nobody panicked")
-            .push((Arc::clone(&made), engine));
-        made
-    };
-    let report = conformance::run(make, &faults).await;
-    println!("{report}");
-    report.expect_all_held();
-    assert!(report.skipped.is_empty(), "{:?}", report.skipped);
+    conformance::holds_on(&cluster.servers, cluster.config()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -167,13 +93,9 @@ async fn a_killed_primary_is_told_and_its_replica_goes_on() {
     let before = load.sink.events().len();
     cluster.servers[owner].kill();
     let killed = Instant::now();
-    println!("told after {:?}", load.is_told(before, TOLD_WITHIN).await);
+    load.is_told_soon(before).await;
     assert!(load.node.check().await.is_err(), "ready without a primary");
-    load.node
-        .wait_until_ready(FAILOVER_WITHIN)
-        .await
-        .expect("ready again");
-    println!("ready again after {:?}", killed.elapsed());
+    load.is_ready_again(killed).await;
     load.flows(100).await;
     load.end().await.expect_nothing_lost();
 }
@@ -222,11 +144,7 @@ async fn a_hung_primary_is_told_and_holds_up_nobody_elses_channels() {
     drop(told);
     println!("told after {took:?}, elsewhere a publish took {slowest:?} at most");
     assert!(slowest < Duration::from_millis(500), "{slowest:?}");
-    load.node
-        .wait_until_ready(FAILOVER_WITHIN)
-        .await
-        .expect("ready again");
-    println!("ready again after {:?}", stopped.elapsed());
+    load.is_ready_again(stopped).await;
     load.flows(100).await;
     cluster.servers[owner].signal(Signal::CONT);
     cluster.servers[owner]
@@ -242,7 +160,7 @@ async fn a_channel_whose_slot_moves_is_followed_there() {
     let load = Load::start(&cluster.config(), "a:moves").await;
     load.flows(100).await;
     let (from, key) = cluster.owner(&load.channel).await;
-    let roles = cluster.of_all("ROLE").await;
+    let roles = of_all(&cluster.servers, "ROLE").await;
     let to = (0..6).find(|&index| index != from && roles[index].contains("master"));
     let to = to.expect("another primary");
     let slot = cluster.servers[from]
@@ -255,7 +173,7 @@ async fn a_channel_whose_slot_moves_is_followed_there() {
         .next()
         .expect("a number")
         .to_owned();
-    let ids = cluster.of_all("CLUSTER MYID").await;
+    let ids = of_all(&cluster.servers, "CLUSTER MYID").await;
     let id = |index: usize| ids[index].lines().nth(1).expect("an id").to_owned();
     let before = load.sink.events().len();
     let ask = async |index: usize, command: String| {
@@ -287,7 +205,7 @@ async fn a_channel_whose_slot_moves_is_followed_there() {
     for index in [to, from] {
         ask(index, format!("CLUSTER SETSLOT {slot} NODE {}", id(to))).await;
     }
-    println!("told after {:?}", load.is_told(before, TOLD_WITHIN).await);
+    load.is_told_soon(before).await;
     load.flows(100).await;
     assert_eq!(cluster.owner(&load.channel).await.0, to);
     load.end().await.expect_nothing_lost();

@@ -8,24 +8,24 @@ use switchboard_engine::{Engine, Sink};
 use switchboard_engine_redis::{RedisConfig, RedisEngine};
 
 use super::ready_engine;
-use super::server::Server;
+use super::server::{Server, of_all};
 
 /// An engine, as the suite knows it and as it is.
 type Made = (Arc<dyn Engine>, Arc<RedisEngine>);
 
-/// Faults of one server, and the engines made on it.
-struct Faults {
-    server: Server,
+/// Faults of all servers together, and the engines made on them.
+struct Faults<'a> {
+    servers: &'a [Server],
     config: RedisConfig,
     made: Mutex<Vec<Made>>,
 }
 
 #[async_trait::async_trait]
-impl ConformanceHooks for Faults {
+impl ConformanceHooks for Faults<'_> {
     /// Cuts the connections that deliver.
     async fn interrupt(&self, _engine: &Arc<dyn Engine>) -> bool {
-        let killed = self.server.command("CLIENT KILL TYPE pubsub").await;
-        !killed.expect("the server answers").contains(":0")
+        let killed = of_all(self.servers, "CLIENT KILL TYPE pubsub").await;
+        killed.iter().any(|killed| !killed.contains(":0"))
     }
 
     async fn lose_data(
@@ -33,10 +33,7 @@ impl ConformanceHooks for Faults {
         engine: &Arc<dyn Engine>,
         _sink: &Arc<dyn Sink>,
     ) -> Option<Arc<dyn Engine>> {
-        self.server
-            .command("FLUSHALL")
-            .await
-            .expect("the server answers");
+        of_all(self.servers, "FLUSHALL").await;
         Some(Arc::clone(engine))
     }
 
@@ -55,12 +52,11 @@ impl ConformanceHooks for Faults {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_suite_holds_on_a_standalone_server() {
-    let server = Server::start(&[]).await;
-    let config = server.config();
+/// Runs all of the suite on these servers.
+#[expect(clippy::print_stdout, reason = "a test tells its figures")]
+pub(crate) async fn holds_on(servers: &[Server], config: RedisConfig) {
     let faults = Faults {
-        server,
+        servers,
         config: config.clone(),
         made: Mutex::default(),
     };
@@ -78,4 +74,11 @@ async fn the_suite_holds_on_a_standalone_server() {
     println!("{report}");
     report.expect_all_held();
     assert!(report.skipped.is_empty(), "{:?}", report.skipped);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_suite_holds_on_a_standalone_server() {
+    let server = Server::start(&[]).await;
+    let config = server.config();
+    holds_on(&[server], config).await;
 }

@@ -8,12 +8,9 @@ use switchboard_engine::conformance::{Event, Follower, RecordingSink};
 use switchboard_engine::{Engine, EngineError, JoinRequest, Leaving, MemberQuery, Read, ReadFrom};
 use tokio::time::Instant;
 
-use super::load::{Load, numbered};
+use super::load::{Load, TOLD_WITHIN, numbered};
 use super::ready_engine;
 use super::server::Server;
-
-/// Promise 6.
-const TOLD_WITHIN: Duration = Duration::from_secs(3);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_subscription_is_told_and_refilled() {

@@ -21,6 +21,12 @@ const PACE: Duration = Duration::from_millis(5);
 /// How long the node may take to come to where the channel stands: what it must be told comes within three seconds.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What is lost between Redis and a node is told within this.
+pub(crate) const TOLD_WITHIN: Duration = Duration::from_secs(3);
+
+/// How long a failover may take: a second or half of one to notice, the rest to elect or agree.
+const FAILOVER_WITHIN: Duration = Duration::from_secs(15);
+
 /// A publisher on one node, a follower on another.
 pub(crate) struct Load {
     pub(crate) publisher: Arc<RedisEngine>,
@@ -109,6 +115,20 @@ impl Load {
         let told = self.sink.until_within(within, "an interruption", find);
         told.await.expect("the node is told");
         asked.elapsed()
+    }
+
+    /// The same within the time that is promised, and tells how long it took.
+    #[expect(clippy::print_stdout, reason = "a test tells its figures")]
+    pub(crate) async fn is_told_soon(&self, before: usize) {
+        println!("told after {:?}", self.is_told(before, TOLD_WITHIN).await);
+    }
+
+    /// Waits until the node is ready again after a failover, and tells how long that took.
+    #[expect(clippy::print_stdout, reason = "a test tells its figures")]
+    pub(crate) async fn is_ready_again(&self, since: Instant) {
+        let ready = self.node.wait_until_ready(FAILOVER_WITHIN).await;
+        ready.expect("ready again");
+        println!("ready again after {:?}", since.elapsed());
     }
 
     /// Stops publishing, tells the figures, and has the node catch up with what was told to it: deliveries, interruptions, and history.

@@ -1,7 +1,5 @@
 //! Failover under Sentinels.
 
-use std::time::Duration;
-
 use rustix::process::Signal;
 use switchboard_engine::Engine;
 use switchboard_engine_redis::{RedisConfig, Topology};
@@ -9,11 +7,6 @@ use tokio::time::Instant;
 
 use super::load::Load;
 use super::server::{Server, quick};
-
-const TOLD_WITHIN: Duration = Duration::from_secs(3);
-
-/// How long a failover may take: half a second to notice, the rest to agree.
-const FAILOVER_WITHIN: Duration = Duration::from_secs(15);
 
 /// A primary, two replicas, three Sentinels.
 struct Watched {
@@ -72,13 +65,9 @@ async fn a_killed_primary_is_told_and_its_successor_goes_on() {
     let before = load.sink.events().len();
     watched.servers[0].kill();
     let killed = Instant::now();
-    println!("told after {:?}", load.is_told(before, TOLD_WITHIN).await);
+    load.is_told_soon(before).await;
     assert!(load.node.check().await.is_err(), "ready without a primary");
-    load.node
-        .wait_until_ready(FAILOVER_WITHIN)
-        .await
-        .expect("ready again");
-    println!("ready again after {:?}", killed.elapsed());
+    load.is_ready_again(killed).await;
     load.flows(100).await;
     load.end().await.expect_nothing_lost();
 }
@@ -91,12 +80,8 @@ async fn a_hung_primary_is_told_and_its_successor_goes_on() {
     let before = load.sink.events().len();
     watched.servers[0].signal(Signal::STOP);
     let stopped = Instant::now();
-    println!("told after {:?}", load.is_told(before, TOLD_WITHIN).await);
-    load.node
-        .wait_until_ready(FAILOVER_WITHIN)
-        .await
-        .expect("ready again");
-    println!("ready again after {:?}", stopped.elapsed());
+    load.is_told_soon(before).await;
+    load.is_ready_again(stopped).await;
     load.flows(100).await;
     // It wakes, is made a replica, and must not be listened to any more.
     watched.servers[0].signal(Signal::CONT);
@@ -113,16 +98,14 @@ async fn a_failover_on_request_leaves_no_node_behind_on_the_old_primary() {
     let load = Load::start(&watched.config(), "a:asked").await;
     load.flows(100).await;
     let before = load.sink.events().len();
+    let asked_at = Instant::now();
     let asked = watched.sentinels[0].command("SENTINEL FAILOVER hub").await;
     assert!(asked.expect("an answer").contains("OK"));
     watched.servers[0]
         .until("ROLE", |answer| answer.contains("slave"))
         .await;
-    println!("told after {:?}", load.is_told(before, TOLD_WITHIN).await);
-    load.node
-        .wait_until_ready(FAILOVER_WITHIN)
-        .await
-        .expect("ready again");
+    load.is_told_soon(before).await;
+    load.is_ready_again(asked_at).await;
     load.flows(100).await;
     let outcome = load.end().await;
     // Asynchronous replication may lose what was acknowledged last; then that is told.

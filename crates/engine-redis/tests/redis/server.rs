@@ -169,6 +169,15 @@ impl Drop for Server {
     }
 }
 
+/// Sends one command to each of them.
+pub(crate) async fn of_all(servers: &[Server], command: &str) -> Vec<String> {
+    let mut answers = Vec::new();
+    for server in servers {
+        answers.push(server.command(command).await.expect("an answer"));
+    }
+    answers
+}
+
 /// Times for tests: what is lost is noticed as in production, the rest goes faster.
 pub(crate) fn quick(mut config: RedisConfig) -> RedisConfig {
     config.linger = Duration::from_millis(300);
