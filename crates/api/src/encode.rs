@@ -1,6 +1,6 @@
 //! From core types to the wire.
 
-use switchboard_core::{GapReason, Member, Payload, Position, Publication};
+use switchboard_core::{GapReason, Member, NodeId, Payload, Position, Publication};
 use switchboard_node::{SessionInfo, Transport};
 use switchboard_proto::api::v1;
 
@@ -85,4 +85,9 @@ pub(crate) fn gap(at: Position, reason: GapReason) -> v1::Gap {
         position: Some(position(at)),
         reason: reason.into(),
     }
+}
+
+/// The ids of nodes.
+pub(crate) fn nodes(nodes: &[NodeId]) -> Vec<String> {
+    nodes.iter().map(ToString::to_string).collect()
 }

@@ -119,14 +119,16 @@ impl PresenceService for Service {
     ) -> Result<Response<v1::LookupUserResponse>, Status> {
         let caller = caller(&request, Scope::Read)?;
         let user = decode::user(&request.get_ref().user).map_err(status)?;
-        let sessions = self.node.lookup_user(&user).await;
-        let sessions: Vec<_> = sessions
+        let found = self.node.lookup_user(&user).await.map_err(status)?;
+        let sessions: Vec<_> = found
+            .sessions
             .iter()
             .map(|session| encode::session(session, |channel| sees(&caller, channel)))
             .collect();
         Ok(Response::new(v1::LookupUserResponse {
             online: !sessions.is_empty(),
             sessions,
+            unreached_nodes: encode::nodes(&found.unreached),
         }))
     }
 }

@@ -31,10 +31,14 @@ impl SessionService for Service {
             size => max.min(size as usize),
         };
         let listing = if asked.user.is_empty() {
-            self.node.list_sessions(after, limit).await
+            self.node
+                .list_sessions(after, limit)
+                .await
+                .map_err(status)?
         } else {
             let user = decode::user(&asked.user).map_err(status)?;
-            cut(self.node.lookup_user(&user).await, after, limit)
+            let found = self.node.lookup_user(&user).await.map_err(status)?;
+            cut(found, after, limit)
         };
         let shown = listing.sessions.iter().map(|s| shown(s, &caller));
         let mut sessions: Vec<v1::Session> = shown.collect();
@@ -48,6 +52,7 @@ impl SessionService for Service {
             next_page_token: next
                 .map(|next| page::token(&query, &next.to_string()))
                 .unwrap_or_default(),
+            unreached_nodes: encode::nodes(&listing.unreached),
         }))
     }
 
@@ -110,7 +115,7 @@ fn shown(session: &SessionInfo, caller: &Caller) -> v1::Session {
 }
 
 /// A page of a user's sessions, which are few: they were all found at once.
-fn cut(mut sessions: Vec<SessionInfo>, after: Option<SessionId>, limit: usize) -> SessionListing {
+fn cut(found: SessionListing, after: Option<SessionId>, limit: usize) -> SessionListing {
     let order = |session: SessionId| {
         (
             session.node.0,
@@ -119,10 +124,15 @@ fn cut(mut sessions: Vec<SessionInfo>, after: Option<SessionId>, limit: usize) -
             session.generation,
         )
     };
+    let mut sessions = found.sessions;
     sessions.sort_by_key(|found| order(found.session));
     sessions.retain(|found| after.is_none_or(|after| order(found.session) > order(after)));
     let more = sessions.len() > limit;
     sessions.truncate(limit);
     let next = sessions.last().filter(|_| more).map(|last| last.session);
-    SessionListing { sessions, next }
+    SessionListing {
+        sessions,
+        next,
+        unreached: found.unreached,
+    }
 }

@@ -1,12 +1,14 @@
-//! TokenService: tokens for clients, never for more than the caller may itself.
+//! TokenService: tokens for clients, never for more than the caller may itself, and their withdrawal.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use switchboard_auth::{Caller, IssueRequest, Scope};
-use switchboard_core::{ChannelPattern, ClientError, ErrorCode, Grants};
+use switchboard_core::revocation::REVOCATION_KEEP;
+use switchboard_core::{ChannelPattern, ClientError, ErrorCode, Grants, RevokedTokens};
 use switchboard_proto::api::v1;
+use switchboard_proto::api::v1::revoke_tokens_request::Tokens;
 use switchboard_proto::api::v1::token_service_server::TokenService;
 use tonic::{Request, Response, Status};
 
@@ -43,6 +45,41 @@ impl TokenService for Service {
             token: issued.token,
             expires_ms: encode::time_ms(issued.expires_at_ms),
         }))
+    }
+
+    async fn revoke_tokens(
+        &self,
+        request: Request<v1::RevokeTokensRequest>,
+    ) -> Result<Response<v1::RevokeTokensResponse>, Status> {
+        caller(&request, Scope::Tokens)?;
+        let tokens = request.get_ref().tokens.as_ref();
+        if tokens.is_some_and(|tokens| matches!(tokens, Tokens::Everybody(_))) {
+            caller(&request, Scope::Admin)?;
+        }
+        let asked = request.into_inner();
+        let tokens = revoked(asked.tokens).map_err(status)?;
+        let before_ms = u64::try_from(asked.issued_before_ms)
+            .map_err(|_| status(decode::bad_request("`issued_before_ms` is negative")))?;
+        let keep = match asked.keep_seconds {
+            0 => REVOCATION_KEEP,
+            seconds => Duration::from_secs(seconds.into()),
+        };
+        self.node
+            .revoke(tokens, (before_ms > 0).then_some(before_ms), keep)
+            .await
+            .map_err(status)?;
+        Ok(Response::new(v1::RevokeTokensResponse {}))
+    }
+}
+
+fn revoked(tokens: Option<Tokens>) -> Result<RevokedTokens, ClientError> {
+    match tokens {
+        Some(Tokens::User(user)) => Ok(RevokedTokens::User(decode::user(&user)?)),
+        Some(Tokens::TokenId(id)) if !id.is_empty() => Ok(RevokedTokens::Token(id.into())),
+        Some(Tokens::Everybody(true)) => Ok(RevokedTokens::All),
+        _ => Err(decode::bad_request(
+            "no tokens are named: set `user`, `token_id` or `everybody`",
+        )),
     }
 }
 

@@ -160,6 +160,7 @@ mod tests {
             grants: Arc::default(),
             expires_at_ms: Some(valid_until_ms),
             token_id: None,
+            issued_at_ms: None,
         };
         Verified {
             identity: Arc::new(identity),

@@ -44,6 +44,8 @@ struct RawClaims<'a> {
     #[serde(borrow)]
     aud: Option<&'a RawValue>,
     #[serde(borrow)]
+    iat: Option<&'a RawValue>,
+    #[serde(borrow)]
     jti: Option<&'a RawValue>,
     #[serde(borrow)]
     switchboard: Option<&'a RawValue>,
@@ -67,6 +69,7 @@ impl Rules {
         let token_id = read_id("jti", claims.jti)?.map(String::into_boxed_str);
         let expires_at_ms = read_date("exp", claims.exp)?;
         let not_before_ms = read_date("nbf", claims.nbf)?;
+        let issued_at_ms = read_date("iat", claims.iat)?.unwrap_or(0);
         let (grants, info): (Grants, Option<Bytes>) = claims
             .switchboard
             .map(|claim| grant_claim::read(claim, self.info_bytes_max))
@@ -97,6 +100,7 @@ impl Rules {
             grants: Arc::new(grants),
             expires_at_ms,
             token_id,
+            issued_at_ms: Some(issued_at_ms),
         };
         Ok(Verified {
             identity: Arc::new(identity),

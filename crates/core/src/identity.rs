@@ -87,6 +87,8 @@ pub struct Identity {
     pub expires_at_ms: Option<u64>,
     /// The token's `jti`.
     pub token_id: Option<Box<str>>,
+    /// When the token was issued (its `iat`, 0 where it does not say), milliseconds since 1970; nothing without a token.
+    pub issued_at_ms: Option<u64>,
 }
 
 /// Why a token was refused. The message never quotes the token.

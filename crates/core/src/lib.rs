@@ -9,7 +9,7 @@
 //!
 //! Reading order: [`channel`], [`position`], [`publication`], [`identity`], [`grants`], [`policy`], [`limits`];
 //! then what clients and hub say to each other, [`command`], [`frame`], [`error`], [`close`], [`presence`];
-//! then the machines, [`sync`], [`outbox`], [`cursor`], [`wheel`], [`rate`].
+//! then the machines, [`sync`], [`outbox`], [`cursor`], [`wheel`], [`rate`], [`revocation`].
 //!
 //! To add a command: a variant in [`command::Command`], its answer in [`frame::Answer`]; the compiler lists the rest.
 
@@ -28,6 +28,7 @@ pub mod position;
 pub mod presence;
 pub mod publication;
 pub mod rate;
+pub mod revocation;
 pub mod sync;
 pub mod wheel;
 
@@ -43,3 +44,4 @@ pub use policy::{Policy, PolicyTable, Retention, SlowConsumer};
 pub use position::{Epoch, Position};
 pub use presence::{Member, PresenceChange, PresenceEvent};
 pub use publication::{Origin, Payload, Publication};
+pub use revocation::{Revocation, Revocations, RevokedTokens};

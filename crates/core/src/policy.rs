@@ -81,6 +81,9 @@ impl Default for Policy {
     }
 }
 
+/// What namespaces may not begin with: such names are the hub's own.
+pub const RESERVED: char = '~';
+
 /// The policies of all namespaces.
 #[derive(Clone, Debug, Default)]
 pub struct PolicyTable {
@@ -104,8 +107,11 @@ impl PolicyTable {
         }
     }
 
-    /// The policy that `channel` is under; nothing when its namespace is unknown.
+    /// The policy that `channel` is under; nothing when its namespace is unknown, or begins with [`RESERVED`].
     pub fn policy(&self, channel: &ChannelName) -> Option<&Arc<Policy>> {
+        if channel.as_str().starts_with(RESERVED) {
+            return None;
+        }
         self.namespaces
             .get(channel.namespace())
             .or(self.fallback.as_ref())

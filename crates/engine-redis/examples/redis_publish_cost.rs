@@ -19,7 +19,7 @@ use fred::interfaces::ClientLike;
 use fred::types::config::{Config, ServerConfig};
 use fred::types::{Builder, ClusterHash, CustomCommand, RespVersion, Value};
 use futures_util::StreamExt;
-use switchboard_core::{ChannelName, Payload, Retention};
+use switchboard_core::{ChannelName, NodeId, Payload, Retention};
 use switchboard_engine::conformance::RecordingSink;
 use switchboard_engine::{Engine, PublishRequest};
 use switchboard_engine_redis::RedisEngine;
@@ -37,8 +37,8 @@ const LOADS: [(usize, usize); 2] = [(1, 2_000), (64, 20_000)];
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let server = Server::start(&[]).await;
-    let engine =
-        RedisEngine::start(RecordingSink::new(), server.config()).expect("a configuration");
+    let engine = RedisEngine::start(NodeId(1), RecordingSink::new(), server.config())
+        .expect("a configuration");
     engine
         .wait_until_ready(Duration::from_secs(10))
         .await

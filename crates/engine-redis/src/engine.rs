@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchboard_core::{ChannelName, ChannelPattern, SessionId};
+use bytes::Bytes;
+use switchboard_core::{ChannelName, ChannelPattern, NodeId, Revocation, SessionId};
 use switchboard_engine::{
     ChannelPage, Counts, Engine, EngineError, History, JoinRequest, Leaving, MemberPage,
     MemberQuery, PublishRequest, Published, Read, Sink,
@@ -18,10 +19,11 @@ use crate::config::{ConfigError, RedisConfig};
 use crate::connect::Connector;
 use crate::deadline::{refused, within};
 use crate::follow::{self, Begun, Deliveries, Followed, Hearing};
-use crate::keys::Partition;
+use crate::keys::{Partition, inbox};
 use crate::presence::{self, Presence};
+use crate::revocations::{self, Known};
 use crate::shards::{self, Map, Shard, Shards};
-use crate::{history, listing, publish};
+use crate::{history, listing, nodes, publish};
 
 /// How often channels that nobody follows any more are looked for.
 const LINGER_TICK: Duration = Duration::from_millis(500);
@@ -51,23 +53,27 @@ struct Core {
     shards: Arc<Shards>,
     hearing: Arc<Hearing>,
     presence: Arc<Presence>,
+    revocations: Known,
     /// Set by `shutdown`: what would need the background tasks is refused.
     closed: AtomicBool,
 }
 
 impl RedisEngine {
-    /// Makes an engine that delivers to `sink`, and has it connect: until it has, operations are refused as unavailable.
+    /// Makes the engine of `node`, which delivers to `sink`, and has it connect: until it has, operations are refused as unavailable.
     ///
     /// # Errors
     /// When the configuration cannot work whatever Redis does.
     ///
     /// # Panics
     /// Outside a tokio runtime, or when the system gives no randomness.
-    pub fn start(sink: Arc<dyn Sink>, config: RedisConfig) -> Result<Arc<Self>, ConfigError> {
+    pub fn start(
+        node: NodeId,
+        sink: Arc<dyn Sink>,
+        config: RedisConfig,
+    ) -> Result<Arc<Self>, ConfigError> {
         config.check()?;
         let config = Arc::new(config);
         let shards = Shards::new(Arc::clone(&config), Connector::new(Arc::clone(&config))?);
-        let node = getrandom::u64().expect("the system gives randomness");
         let hearing = Arc::new(Hearing {
             shards: Arc::clone(&shards),
             sink,
@@ -76,14 +82,16 @@ impl RedisEngine {
                 config.deliveries_queued_max,
                 config.delivery_bytes_queued_max,
             ),
-            node: format!("{node:016x}"),
+            node,
+            inbox: inbox(node),
             garbage: AtomicU64::new(0),
         });
-        let presence = Arc::new(Presence::new(Arc::clone(&shards)));
+        let presence = Arc::new(Presence::new(Arc::clone(&shards), node));
         let core = Core {
             shards,
             hearing,
             presence,
+            revocations: Known::default(),
             closed: AtomicBool::new(false),
         };
         let engine = Arc::new(Self {
@@ -123,12 +131,15 @@ impl RedisEngine {
     pub fn stats(&self) -> RedisStats {
         RedisStats {
             ready: self.core.check_open().is_ok() && self.core.check().is_ok(),
-            channels_followed: self.core.hearing.followed.len(),
+            // All but the inbox.
+            channels_followed: self.core.hearing.followed.len() - 1,
             garbage: self.core.hearing.garbage.load(Ordering::Relaxed),
         }
     }
 
     fn start_tasks(&self) {
+        // Subscribed with all that is followed, by whichever ear has it, once there is one. Nobody waits for it.
+        let _ = self.core.hearing.followed.begin(&self.core.hearing.inbox);
         let Core {
             shards,
             hearing,
@@ -259,12 +270,35 @@ impl Engine for RedisEngine {
             .await
     }
 
+    async fn others(&self) -> Result<Vec<NodeId>, EngineError> {
+        let others = nodes::others(&self.core.shards, self.core.hearing.node);
+        self.within(others).await
+    }
+
+    async fn tell(&self, node: NodeId, message: Bytes) -> Result<bool, EngineError> {
+        self.within(nodes::tell(&self.core.shards, node, message))
+            .await
+    }
+
+    async fn revoke(&self, revocation: &Revocation) -> Result<(), EngineError> {
+        self.within(revocations::revoke(&self.core.shards, revocation))
+            .await
+    }
+
+    async fn revocations(&self) -> Result<Vec<Revocation>, EngineError> {
+        let all = revocations::all(&self.core.shards, &self.core.revocations);
+        self.within(all).await
+    }
+
     async fn check(&self) -> Result<(), EngineError> {
         self.core.check_open()?;
         self.core.check()
     }
 
     async fn shutdown(&self) {
+        if !self.core.closed.load(Ordering::Acquire) {
+            nodes::depart(&self.core.shards, self.core.hearing.node).await;
+        }
         self.abandon();
         self.tasks.close();
         self.tasks.wait().await;

@@ -18,11 +18,14 @@
 //! | `sb{17}w:<lease>` | set | the partition's members of that lease |
 //! | `sb{17}d:<lease>` | string | that lease is over: nobody joins under it any more |
 //! | `sb{17}y:<node>` | pub/sub, string | a node's canary on the shard of that partition |
+//! | `sb{17}c:~node:8f03aa12` | pub/sub | a node's inbox: no namespace begins with a tilde |
 //! | `sb{0}leases` | sorted set | leases by when they end |
+//! | `sb{0}nodes` | sorted set | nodes by when their leases end |
+//! | `sb{0}revocations` | hash | which tokens are revoked, and how long that is kept |
 //! | `sb{0}j:<lease>` | string | somebody sees to the members of that lease |
 
 use bytes::Bytes;
-use switchboard_core::ChannelName;
+use switchboard_core::{ChannelName, NodeId};
 
 /// Where a channel's things are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,13 +125,23 @@ impl Keys {
         Bytes::from(self.named(partition, 'd', lease))
     }
 
-    pub(crate) fn canary(&self, partition: Partition, node: &str) -> String {
-        self.named(partition, 'y', node)
+    pub(crate) fn canary(&self, partition: Partition, node: NodeId) -> String {
+        self.named(partition, 'y', &node.to_string())
     }
 
     /// The leases of all nodes; in [`LEASES`].
     pub(crate) fn leases(&self) -> Bytes {
         Bytes::from(format!("{}{{0}}leases", self.prefix))
+    }
+
+    /// The nodes that are alive; in [`LEASES`].
+    pub(crate) fn nodes(&self) -> Bytes {
+        Bytes::from(format!("{}{{0}}nodes", self.prefix))
+    }
+
+    /// The revocations; in [`LEASES`].
+    pub(crate) fn revocations(&self) -> Bytes {
+        Bytes::from(format!("{}{{0}}revocations", self.prefix))
     }
 
     pub(crate) fn janitor(&self, lease: &str) -> Bytes {
@@ -138,6 +151,11 @@ impl Keys {
     fn named(&self, partition: Partition, letter: char, rest: &str) -> String {
         format!("{}{{{}}}{letter}:{rest}", self.prefix, partition.0)
     }
+}
+
+/// The channel on which a node hears what others tell it.
+pub(crate) fn inbox(node: NodeId) -> ChannelName {
+    ChannelName::parse(&format!("~node:{node}")).expect("a valid name")
 }
 
 #[cfg(test)]

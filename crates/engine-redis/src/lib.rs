@@ -6,14 +6,14 @@
 //!
 //! Redis must not evict what has no expiry (`maxmemory-policy noeviction` or a `volatile` one): members and leases have none.
 //!
-//! Deliberately absent: files and environment (the server reads them), sessions, formats, and any protocol between nodes: they
-//! meet in Redis alone. Nothing is sent twice: a write that got no answer is reported as one that may have happened, and
+//! Deliberately absent: files and environment (the server reads them), sessions, formats, and what nodes tell each other: the engine
+//! carries their messages through Redis and does not read them. Nothing is sent twice: a write that got no answer is reported as one that may have happened, and
 //! a publisher that has given it an id may send it again. Where Redis fails over and has lost what it had acknowledged, a
 //! node that saw it gives the channel a new epoch; what no surviving node saw cannot be told (`min-replicas-to-write` and
 //! an append-only file make that rare).
 //!
 //! Reading order: [`config`]; `keys` (what things are called) and `wire` (how they are written); `connect` (the client library, and nothing
-//! else knows it); `shards` (which server) and `scripts` (what it is asked to do); `publish`, `history`, `listing`, `presence`;
+//! else knows it); `shards` (which server) and `scripts` (what it is asked to do); `publish`, `history`, `listing`, `presence`, `nodes`, `revocations`;
 //! `follow` (how the node hears of it all, and knows that it does); `engine` (the whole).
 //!
 //! To add an operation: a script in `scripts/`, a row in `scripts.rs`, a function that calls it, and a check in the conformance suite.
@@ -27,9 +27,11 @@ mod follow;
 mod history;
 mod keys;
 mod listing;
+mod nodes;
 mod presence;
 mod publish;
 mod reply;
+mod revocations;
 mod scripts;
 mod shards;
 mod wire;

@@ -53,4 +53,9 @@ scripts! {
     LEASE = "lib.lua" "lease.lua";
     CLAIM = "claim.lua";
     FORGET = "forget.lua";
+    NODES = "lib.lua" "nodes.lua";
+    DEPART = "depart.lua";
+    TELL = "tell.lua";
+    REVOKE = "lib.lua" "revoke.lua";
+    REVOCATIONS = "revocations.lua";
 }

@@ -31,6 +31,8 @@ impl Sink for NullSink {
 
     fn presence(&self, _: &Arc<PresenceEvent>) {}
 
+    fn message(&self, _: bytes::Bytes) {}
+
     fn interrupted(&self, _: Interrupted) {}
 }
 

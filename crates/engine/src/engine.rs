@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use switchboard_core::{ChannelName, ChannelPattern, PresenceEvent, Publication, SessionId};
+use bytes::Bytes;
+use switchboard_core::{
+    ChannelName, ChannelPattern, NodeId, PresenceEvent, Publication, Revocation, SessionId,
+};
 
 use crate::request::{
     ChannelPage, Counts, EngineError, History, Interrupted, JoinRequest, Leaving, MemberPage,
@@ -85,6 +88,20 @@ pub trait Engine: Send + Sync + 'static {
         limit: usize,
     ) -> Result<ChannelPage, EngineError>;
 
+    /// The other nodes that are alive. One that was killed is among them until its lease is over; one that has shut down is
+    /// not.
+    async fn others(&self) -> Result<Vec<NodeId>, EngineError>;
+
+    /// Hands a message to another node's sink, once at most. False when that node hears nothing: it is gone, or cut off at the
+    /// moment. A message may be lost on the way: who needs an answer asks for one.
+    async fn tell(&self, node: NodeId, message: Bytes) -> Result<bool, EngineError>;
+
+    /// Keeps a revocation for all nodes until its time is over. The later of two of the same tokens holds.
+    async fn revoke(&self, revocation: &Revocation) -> Result<(), EngineError>;
+
+    /// All revocations that are kept. They outlive a node as everything else that the engine keeps.
+    async fn revocations(&self) -> Result<Vec<Revocation>, EngineError>;
+
     /// Tells whether commands and deliveries work: what `/readyz` asks.
     async fn check(&self) -> Result<(), EngineError>;
 
@@ -109,6 +126,9 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Takes a join or a leave. Never blocks, never loses it.
     fn presence(&self, event: &Arc<PresenceEvent>);
+
+    /// Takes a message of another node. Never blocks. What there is no room for is dropped: messages may be lost.
+    fn message(&self, message: Bytes);
 
     /// Takes the news that something may have been lost: the node compares positions and refills from history.
     fn interrupted(&self, interrupted: Interrupted);

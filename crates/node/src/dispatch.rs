@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use switchboard_core::{ChannelName, Frame, PresenceChange, PresenceEvent, Publication};
 use switchboard_engine::{Engine, EngineError, Interrupted, Sink};
 use switchboard_protocol::broadcast::Broadcast;
@@ -15,6 +16,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
+use crate::revoked::Revoked;
 use crate::shard::mail::{Delivery, Mail};
 
 /// Stripes of the table: enough that publishers on a few cores rarely meet.
@@ -95,12 +97,21 @@ struct Stripe {
     transition: tokio::sync::Mutex<()>,
 }
 
+/// Where goes what is for no shard.
+pub(crate) struct Elsewhere {
+    /// Other nodes' messages, to who reads them.
+    pub(crate) messages: mpsc::Sender<Bytes>,
+    /// Told when something may have been lost: a revocation, too.
+    pub(crate) revoked: Arc<Revoked>,
+}
+
 /// The table, and the shards' mailboxes.
 pub(crate) struct Dispatch {
     stripes: Vec<Stripe>,
     pub(crate) mailboxes: Vec<Arc<Mailbox<Mail>>>,
     metrics: Arc<Metrics>,
     deflate_bytes_min: usize,
+    elsewhere: Elsewhere,
     hasher: std::hash::RandomState,
 }
 
@@ -116,6 +127,7 @@ impl Dispatch {
         mailboxes: Vec<Arc<Mailbox<Mail>>>,
         metrics: Arc<Metrics>,
         deflate_bytes_min: usize,
+        elsewhere: Elsewhere,
     ) -> Self {
         assert!(
             mailboxes.len() <= SHARDS_MAX,
@@ -127,6 +139,7 @@ impl Dispatch {
             mailboxes,
             metrics,
             deflate_bytes_min,
+            elsewhere,
             hasher: std::hash::RandomState::new(),
         }
     }
@@ -285,7 +298,14 @@ impl Sink for Dispatch {
         self.deliver(channel, frame, || WatchEvent::Presence(Arc::clone(event)));
     }
 
+    fn message(&self, message: Bytes) {
+        if self.elsewhere.messages.try_send(message).is_err() {
+            self.metrics.node_messages_dropped.inc();
+        }
+    }
+
     fn interrupted(&self, interrupted: Interrupted) {
+        self.elsewhere.revoked.look();
         self.metrics.interruptions.inc();
         let channels: Option<Arc<[ChannelName]>> = match interrupted {
             Interrupted::All => None,

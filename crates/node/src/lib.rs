@@ -7,7 +7,7 @@
 //! been verified.
 //!
 //! Reading order: [`opening`] (what a handshake hands over), [`node`] (the face), `publish`, `members`, `channels`,
-//! `sessions` (its verbs), `watch` (service streams); then inwards: `shared`, `dispatch`, `mailbox`, and the heart, `shard`.
+//! `sessions`, `revoked` (its verbs), `watch` (service streams), `peers` (what nodes ask each other); then inwards: `shared`, `dispatch`, `mailbox`, and the heart, `shard`.
 //!
 //! To add a verb for services: a method on [`Node`] beside its kin; if sessions are concerned, a variant of `shard::mail::Mail`.
 
@@ -24,7 +24,9 @@ mod members;
 pub mod metrics;
 pub mod node;
 pub mod opening;
+mod peers;
 mod publish;
+mod revoked;
 mod sessions;
 mod shard;
 mod shared;
@@ -33,10 +35,10 @@ mod watch;
 pub use admission::Admission;
 pub use channels::{ChannelListing, ChannelSummary};
 pub use metrics::Metrics;
-pub use node::{Node, NodeConfig, NodeInfo, StartError};
+pub use node::{CommandsRefused, Node, NodeConfig, NodeInfo, StartError};
 pub use opening::{Opening, Transport};
 pub use publish::Publish;
-pub use sessions::{SessionInfo, SessionListing, Target};
+pub use sessions::{NodeListing, SessionInfo, SessionListing, Target};
 pub use shard::poll::{PollBatch, PollRefused};
 pub use watch::{ChannelUpdate, ChannelWatch, PresenceUpdate, PresenceWatch};
 

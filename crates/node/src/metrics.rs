@@ -61,6 +61,8 @@ pub struct Metrics {
     pub heartbeats_missed: Counter,
     /// Times that the engine said something may have been lost.
     pub interruptions: Counter,
+    /// Messages of other nodes that there was no room for.
+    pub node_messages_dropped: Counter,
     /// From acceptance by the engine to the last write of the publication on a shard.
     pub publish_to_write: Histogram,
     /// Entries a shard took from its mailbox at once.
@@ -85,6 +87,7 @@ impl Default for Metrics {
             commands: Counter::default(),
             heartbeats_missed: Counter::default(),
             interruptions: Counter::default(),
+            node_messages_dropped: Counter::default(),
             publish_to_write: Histogram::new(exponential_buckets(0.000_05, 2.0, 18)),
             shard_batch: Histogram::new(exponential_buckets(1.0, 2.0, 14)),
         }
@@ -156,6 +159,11 @@ impl Metrics {
             "heartbeats_missed",
             "Sessions closed for want of a pong",
             self.heartbeats_missed.clone(),
+        );
+        registry.register(
+            "node_messages_dropped",
+            "Messages of other nodes that there was no room for",
+            self.node_messages_dropped.clone(),
         );
         registry.register(
             "engine_interruptions",

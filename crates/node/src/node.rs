@@ -1,7 +1,7 @@
 //! A node: its making, its end, and what transports ask of it.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,15 +11,17 @@ use switchboard_core::{
     ClientError, ErrorCode, Identity, Limits, NodeId, PolicyTable, TokenVerifier,
 };
 use switchboard_engine::{Engine, Sink};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::admission::{Admission, Admissions};
 use crate::clock::Clock;
-use crate::dispatch::{Dispatch, SHARDS_MAX};
+use crate::dispatch::{Dispatch, Elsewhere, SHARDS_MAX};
 use crate::key::Key;
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
 use crate::opening::Opening;
+use crate::peers::{self, Answer, Ask, Asked, MESSAGES_QUEUED_MAX, Silence};
+use crate::revoked::{self, Revoked};
 use crate::shard::mail::Mail;
 use crate::shard::poll::{PollBatch, PollRefused};
 use crate::shard::{self, ShardThread};
@@ -54,13 +56,24 @@ pub enum StartError {
     Thread(#[source] std::io::Error),
 }
 
+/// Why the commands of a POST were not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandsRefused {
+    /// The session has ended, or the key is wrong.
+    #[error("the session is gone: open a new one from the cursor")]
+    Gone,
+    /// The session is on another node, and that one did not answer.
+    #[error("the session's node did not answer: the commands may have been executed")]
+    Unreached,
+}
+
 /// What a node tells of itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeInfo {
     /// Its id.
     pub id: NodeId,
     /// The program's version.
-    pub version: &'static str,
+    pub version: Box<str>,
     /// When it started, milliseconds since 1970.
     pub started_ms: u64,
     /// Live sessions.
@@ -73,7 +86,7 @@ pub struct NodeInfo {
     pub draining: bool,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     shared: Arc<Shared>,
     threads: std::sync::Mutex<Vec<ShardThread>>,
 }
@@ -85,41 +98,53 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts a node: its shards run when this returns. `make_engine` is given the sink to deliver to.
+    /// Starts a node: its shards run when this returns. `make_engine` is given the node's id and the sink to deliver to.
     ///
     /// # Errors
     /// See [`StartError`].
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn start(
         config: NodeConfig,
         verifier: Arc<dyn TokenVerifier>,
-        make_engine: impl FnOnce(Arc<dyn Sink>) -> Arc<dyn Engine>,
+        make_engine: impl FnOnce(NodeId, Arc<dyn Sink>) -> Arc<dyn Engine>,
     ) -> Result<Self, StartError> {
         if config.shards == 0 || usize::from(config.shards) > SHARDS_MAX {
             return Err(StartError::Shards(config.shards));
         }
         let mut id = [0; 4];
         getrandom::fill(&mut id).map_err(StartError::Random)?;
+        let id = NodeId(u32::from_le_bytes(id));
         let metrics = Arc::new(Metrics::default());
         let mailboxes = (0..config.shards)
             .map(|_| Arc::new(Mailbox::new(config.limits.mailbox_len_max)))
             .collect();
+        let (messages, to_read) = mpsc::channel(MESSAGES_QUEUED_MAX);
+        let revoked = Arc::new(Revoked::default());
         let dispatch = Arc::new(Dispatch::new(
             mailboxes,
             Arc::clone(&metrics),
             config.limits.deflate_bytes_min,
+            Elsewhere {
+                messages,
+                revoked: Arc::clone(&revoked),
+            },
         ));
         let clock = Clock::new();
         let sink: Arc<dyn Sink> = Arc::<Dispatch>::clone(&dispatch);
         let shared = Arc::new(Shared {
-            id: NodeId(u32::from_le_bytes(id)),
+            id,
             version: config.version,
             limits: config.limits,
             policies: config.policies,
             io_uring: config.io_uring,
-            engine: make_engine(sink),
+            engine: make_engine(id, sink),
             verifier,
             metrics,
             dispatch,
+            revoked,
+            asked: Asked::default(),
             admissions: Admissions::default(),
             clock,
             started_ms: clock.wall_ms(),
@@ -129,12 +154,20 @@ impl Node {
             .map(|index| shard::start(index, Arc::clone(&shared)))
             .collect::<Result<Vec<_>, _>>()
             .map_err(StartError::Thread)?;
-        Ok(Self {
+        let node = Self {
             inner: Arc::new(Inner {
                 shared,
                 threads: std::sync::Mutex::new(threads),
             }),
-        })
+        };
+        tokio::spawn(peers::listen(Arc::downgrade(&node.inner), to_read));
+        tokio::spawn(revoked::follow(Arc::downgrade(&node.inner)));
+        Ok(node)
+    }
+
+    /// The node, if it is still there.
+    pub(crate) fn upgrade(inner: &Weak<Inner>) -> Option<Self> {
+        inner.upgrade().map(|inner| Self { inner })
     }
 
     /// Ends every session at once, then the shards and the engine; waits for them.
@@ -187,7 +220,7 @@ impl Node {
         let shared = self.shared();
         NodeInfo {
             id: shared.id,
-            version: shared.version,
+            version: shared.version.into(),
             started_ms: shared.started_ms,
             sessions: self.sessions() as u64,
             subscriptions: u64::try_from(shared.metrics.subscriptions.get()).unwrap_or(0),
@@ -199,9 +232,11 @@ impl Node {
     /// Checks what a handshake asks for, before anything is accepted.
     ///
     /// # Errors
-    /// `permission_denied` or `unknown_namespace` for a channel, `limit_exceeded` for too many.
+    /// `unauthenticated` for a revoked token, `permission_denied` or `unknown_namespace` for a channel, `limit_exceeded` for too
+    /// many.
     pub fn check_opening(&self, opening: &Opening) -> Result<(), ClientError> {
         let (shared, grants) = (self.shared(), &opening.identity.grants);
+        shared.check_revoked(&opening.identity)?;
         let max = shared
             .limits
             .opening_channels_max
@@ -294,11 +329,24 @@ impl Node {
         answer.await.unwrap_or(Err(PollRefused::Gone))
     }
 
-    /// Executes a POST's commands, a JSON command a line, for an SSE or poll session; gives the replies, a line each.
+    /// Executes a POST's commands, a JSON command a line, for an SSE or poll session on any node; gives the replies, a line each.
     ///
     /// # Errors
-    /// [`PollRefused::Gone`] when the session is unknown here.
-    pub async fn commands(&self, key: &str, body: Bytes) -> Result<Bytes, PollRefused> {
+    /// See [`CommandsRefused`].
+    pub async fn commands(&self, key: &str, body: Bytes) -> Result<Bytes, CommandsRefused> {
+        let node = Key::parse(key).ok_or(CommandsRefused::Gone)?.session.node;
+        let key = key.into();
+        match self.ask(node, Ask::Commands { key, body }).await {
+            Ok(Answer::Commands(replies)) => {
+                replies.map_err(|PollRefused::Gone| CommandsRefused::Gone)
+            }
+            Err(Silence::Gone) => Err(CommandsRefused::Gone),
+            Ok(_) | Err(Silence::Unreached | Silence::Engine(_)) => Err(CommandsRefused::Unreached),
+        }
+    }
+
+    /// Executes a POST's commands for a session of this node.
+    pub(crate) async fn commands_here(&self, key: &str, body: Bytes) -> Result<Bytes, PollRefused> {
         let key = self.local_key(key).ok_or(PollRefused::Gone)?;
         let (reply, answer) = oneshot::channel();
         self.mailbox(key.session.shard)

@@ -5,7 +5,8 @@ use std::sync::atomic::AtomicBool;
 
 use switchboard_core::Frame;
 use switchboard_core::{
-    ChannelName, ClientError, ErrorCode, Limits, NodeId, Policy, PolicyTable, TokenVerifier,
+    ChannelName, ClientError, ErrorCode, Identity, Limits, NodeId, Policy, PolicyTable,
+    TokenVerifier,
 };
 use switchboard_engine::{Engine, EngineError};
 use switchboard_protocol::broadcast::Broadcast;
@@ -15,6 +16,8 @@ use crate::admission::Admissions;
 use crate::clock::Clock;
 use crate::dispatch::Dispatch;
 use crate::metrics::Metrics;
+use crate::peers::Asked;
+use crate::revoked::Revoked;
 
 /// A node's insides, shared by its verbs and its shards.
 pub(crate) struct Shared {
@@ -27,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) verifier: Arc<dyn TokenVerifier>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) dispatch: Arc<Dispatch>,
+    pub(crate) revoked: Arc<Revoked>,
+    pub(crate) asked: Asked,
     pub(crate) admissions: Admissions,
     pub(crate) clock: Clock,
     pub(crate) started_ms: u64,
@@ -64,6 +69,14 @@ impl Shared {
             "the names of all channels together are too long to resume from: a cursor has at most {max} bytes"
         );
         Err(ClientError::new(ErrorCode::LimitExceeded, message))
+    }
+
+    /// Checks that the identity's token has not been revoked.
+    ///
+    /// # Errors
+    /// `unauthenticated`; `unavailable` while the node has not heard yet what is revoked.
+    pub(crate) fn check_revoked(&self, identity: &Identity) -> Result<(), ClientError> {
+        self.revoked.check(identity, self.clock.wall_ms())
     }
 
     /// Wraps a frame for many.

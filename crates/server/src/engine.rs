@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use switchboard_core::NodeId;
 use switchboard_engine::{Engine, MemoryEngine, Sink};
 use switchboard_engine_redis::RedisEngine;
 
@@ -37,11 +38,11 @@ impl RunningEngine {
     ///
     /// # Panics
     /// On a configuration that has not been checked.
-    pub(crate) fn start(config: &EngineConfig, sink: Arc<dyn Sink>) -> Self {
+    pub(crate) fn start(config: &EngineConfig, node: NodeId, sink: Arc<dyn Sink>) -> Self {
         match config {
             EngineConfig::Memory(config) => Self::Memory(MemoryEngine::new(sink, config.clone())),
             EngineConfig::Redis(config) => Self::Redis(
-                RedisEngine::start(sink, (**config).clone())
+                RedisEngine::start(node, sink, (**config).clone())
                     .expect("the configuration was checked"),
             ),
         }

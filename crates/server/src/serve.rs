@@ -308,8 +308,8 @@ fn node(settings: &Settings, verifier: Arc<dyn TokenVerifier>) -> Result<(Node, 
         version: env!("CARGO_PKG_VERSION"),
     };
     let mut made = None;
-    let node = Node::start(config, verifier, |sink| {
-        made.insert(RunningEngine::start(&settings.engine, sink))
+    let node = Node::start(config, verifier, |id, sink| {
+        made.insert(RunningEngine::start(&settings.engine, id, sink))
             .engine()
     })
     .context("could not start the node")?;

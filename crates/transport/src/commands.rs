@@ -4,6 +4,7 @@
 //! `text/plain`, which needs no preflight, and `curl -d` its own default.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -14,7 +15,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use switchboard_core::{ClientError, ErrorCode};
-use switchboard_node::PollRefused;
+use switchboard_node::CommandsRefused;
 use switchboard_protocol::commands;
 use tokio::time::timeout;
 
@@ -22,6 +23,9 @@ use crate::clients::Shared;
 use crate::opening::texts;
 use crate::query::Query;
 use crate::refusal::Refusal;
+
+/// When commands that another node did not answer may be tried again: by then it is there, or known to be gone.
+const UNREACHED_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Executes a body's commands and answers with their replies, a line each.
 pub(crate) async fn execute(State(shared): State<Arc<Shared>>, request: Request) -> Response {
@@ -66,7 +70,13 @@ async fn attempt(shared: &Shared, head: &Parts, body: Body) -> Result<Bytes, Ref
         .node
         .commands(&key, body)
         .await
-        .map_err(|PollRefused::Gone| Refusal::gone())
+        .map_err(|refused| match refused {
+            CommandsRefused::Gone => Refusal::gone(),
+            CommandsRefused::Unreached => {
+                let error = ClientError::new(ErrorCode::Unavailable, refused.to_string());
+                error.retry_after(UNREACHED_RETRY_AFTER).into()
+            }
+        })
 }
 
 async fn read(shared: &Shared, body: Body) -> Result<Bytes, Refusal> {

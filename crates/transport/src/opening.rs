@@ -103,6 +103,7 @@ fn anonymous(shared: &Shared) -> Result<Arc<Identity>, ClientError> {
         grants,
         expires_at_ms: None,
         token_id: None,
+        issued_at_ms: None,
     }))
 }
 

@@ -3,4 +3,6 @@
 mod faults;
 mod moving;
 mod presence;
+mod revocation;
+mod sessions;
 mod together;

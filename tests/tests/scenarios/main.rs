@@ -17,6 +17,7 @@ mod presence;
 mod presence_watch;
 mod publishing;
 mod recovery;
+mod revocation;
 mod session_keys;
 mod sessions;
 mod slow_bursts;

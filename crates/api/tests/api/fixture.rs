@@ -145,7 +145,7 @@ pub(crate) fn node(make_engine: impl FnOnce(Arc<dyn Sink>) -> Arc<dyn Engine>) -
         io_uring: true,
         version: "0.0.0-test",
     };
-    Node::start(config, Arc::new(NoTokens), make_engine).unwrap()
+    Node::start(config, Arc::new(NoTokens), |_, sink| make_engine(sink)).unwrap()
 }
 
 impl Hub {
@@ -267,6 +267,7 @@ pub(crate) async fn open_session(hub: &Hub, user: &str, channels: &[&str]) {
         grants: Arc::new(grants),
         expires_at_ms: None,
         token_id: None,
+        issued_at_ms: None,
     });
     let admission = hub.node.admit(&identity).unwrap();
     let opening = Opening {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use switchboard_core::{ChannelName, ChannelPattern, SessionId};
+use bytes::Bytes;
+use switchboard_core::{ChannelName, ChannelPattern, NodeId, Revocation, SessionId};
 use switchboard_engine::{
     ChannelPage, Counts, Engine, EngineError, History, JoinRequest, Leaving, MemberPage,
     MemberQuery, PublishRequest, Published, Read,
@@ -110,6 +111,22 @@ impl Engine for Stalling {
         query: MemberQuery,
     ) -> Result<MemberPage, EngineError> {
         self.engine.members(channel, query).await
+    }
+
+    async fn others(&self) -> Result<Vec<NodeId>, EngineError> {
+        self.engine.others().await
+    }
+
+    async fn tell(&self, node: NodeId, message: Bytes) -> Result<bool, EngineError> {
+        self.engine.tell(node, message).await
+    }
+
+    async fn revoke(&self, revocation: &Revocation) -> Result<(), EngineError> {
+        self.engine.revoke(revocation).await
+    }
+
+    async fn revocations(&self) -> Result<Vec<Revocation>, EngineError> {
+        self.engine.revocations().await
     }
 
     async fn count_members(&self, channels: &[ChannelName]) -> Result<Vec<Counts>, EngineError> {

@@ -110,6 +110,10 @@ fn hand_over(hearing: &Hearing, channel: &str, payload: Bytes) {
     let Some(name) = hearing.followed.wanted(channel) else {
         return;
     };
+    if name == hearing.inbox {
+        hearing.sink.message(payload);
+        return;
+    }
     match wire::read(&name, payload) {
         Ok(Decoded::Publication(publication)) => {
             // One that is not for history has no place.

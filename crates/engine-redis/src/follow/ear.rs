@@ -187,7 +187,7 @@ async fn session(
         Err(error) => return Fault::Call(error),
     };
     let interval = hearing.shards.config.canary_interval;
-    let canary = hearing.shards.keys.canary(shard.canary, &hearing.node);
+    let canary = hearing.shards.keys.canary(shard.canary, hearing.node);
     let heard = Heard::new(Instant::now());
     let answered = Heard::new(Instant::now());
     let wishes = async {

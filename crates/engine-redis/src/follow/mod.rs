@@ -20,6 +20,7 @@ pub(crate) use followed::{Begun, Followed, Seen};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use switchboard_core::{ChannelName, NodeId};
 use switchboard_engine::Sink;
 
 use crate::shards::Shards;
@@ -30,8 +31,10 @@ pub(crate) struct Hearing {
     pub(crate) sink: Arc<dyn Sink>,
     pub(crate) followed: Followed,
     pub(crate) deliveries: Deliveries,
-    /// This engine, in the name of its canaries.
-    pub(crate) node: String,
+    /// Whose engine this is; in the name of its canaries.
+    pub(crate) node: NodeId,
+    /// Where other nodes' messages come, as if it were a channel.
+    pub(crate) inbox: ChannelName,
     /// What came and could not be read. Ever rising.
     pub(crate) garbage: AtomicU64,
 }

@@ -93,8 +93,9 @@ async fn renew(
         Bytes::copy_from_slice(id.as_bytes()),
         millis(length),
         Bytes::from_static(if held { b"1" } else { b"0" }),
+        Bytes::from(presence.node.to_string()),
     ];
-    let keys = [presence.shards.keys.leases()];
+    let keys = [presence.shards.keys.leases(), presence.shards.keys.nodes()];
     let answer = presence
         .shards
         .run(LEASES, &scripts::LEASE, &keys, &arguments);

@@ -18,7 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use hashbrown::{HashMap, HashSet};
-use switchboard_core::{ChannelName, Epoch, SessionId};
+use switchboard_core::{ChannelName, Epoch, NodeId, SessionId};
 use switchboard_engine::{Counts, EngineError, JoinRequest, Leaving, MemberPage, MemberQuery};
 use tokio::sync::{RwLock, watch};
 use tokio::time::Instant;
@@ -43,6 +43,7 @@ const JOINS_MAX: usize = 3;
 /// What a node does for its members.
 pub(crate) struct Presence {
     shards: Arc<Shards>,
+    node: NodeId,
     /// The lease that members join under; nothing until it is taken.
     lease: watch::Sender<Option<Arc<str>>>,
     /// The node's members, to join them again under another lease. Bounded by the node's sessions and their subscriptions.
@@ -56,9 +57,10 @@ pub(crate) struct Presence {
 }
 
 impl Presence {
-    pub(crate) fn new(shards: Arc<Shards>) -> Self {
+    pub(crate) fn new(shards: Arc<Shards>, node: NodeId) -> Self {
         Self {
             shards,
+            node,
             lease: watch::Sender::new(None),
             own: Mutex::default(),
             over: Mutex::default(),

@@ -13,8 +13,8 @@ use switchboard_engine_redis::{
 use tempfile::TempDir;
 
 use super::load::{Load, numbered};
-use super::ready_engine;
 use super::server::{Server, free_port, quick};
+use super::{fresh_node, ready_engine};
 
 /// Long enough for an engine that can connect.
 const REFUSED_WITHIN: Duration = Duration::from_secs(3);
@@ -105,7 +105,8 @@ async fn everything_goes_over_tls_and_only_to_a_server_that_is_known() {
             authorities_pem: Bytes::from(pem),
             identity,
         });
-        let engine = RedisEngine::start(RecordingSink::new(), config).expect("a configuration");
+        let engine = RedisEngine::start(fresh_node(), RecordingSink::new(), config)
+            .expect("a configuration");
         assert!(engine.wait_until_ready(REFUSED_WITHIN).await.is_err());
         engine.shutdown().await;
     }
@@ -113,7 +114,7 @@ async fn everything_goes_over_tls_and_only_to_a_server_that_is_known() {
         authorities_pem: Bytes::from_static(b"no certificate"),
         identity: None,
     });
-    let refused = RedisEngine::start(RecordingSink::new(), config).err();
+    let refused = RedisEngine::start(fresh_node(), RecordingSink::new(), config).err();
     assert!(matches!(refused, Some(ConfigError::Tls(_))), "{refused:?}");
 }
 
@@ -131,7 +132,8 @@ async fn a_user_with_only_the_rights_it_needs_is_enough_and_a_wrong_password_is_
     load.flows(50).await;
     load.end().await.expect_nothing_lost();
     config.password = Some(Password("wrong".into()));
-    let engine = RedisEngine::start(RecordingSink::new(), config).expect("a configuration");
+    let engine =
+        RedisEngine::start(fresh_node(), RecordingSink::new(), config).expect("a configuration");
     assert!(engine.wait_until_ready(REFUSED_WITHIN).await.is_err());
     let channel = ChannelName::parse("a:acl").expect("a valid name");
     let refused = engine.publish(numbered(&channel, "1")).await;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use switchboard_core::{ChannelName, PresenceEvent, Publication};
 use tokio::sync::watch;
 
@@ -21,6 +22,8 @@ pub enum Event {
     Publication(Arc<Publication>),
     /// A member came or went.
     Presence(Arc<PresenceEvent>),
+    /// Another node sent a message.
+    Message(Bytes),
     /// Something may have been lost.
     Interrupted(Interrupted),
 }
@@ -175,6 +178,10 @@ impl Sink for RecordingSink {
 
     fn presence(&self, event: &Arc<PresenceEvent>) {
         self.record(Event::Presence(Arc::clone(event)));
+    }
+
+    fn message(&self, message: Bytes) {
+        self.record(Event::Message(message));
     }
 
     fn interrupted(&self, interrupted: Interrupted) {

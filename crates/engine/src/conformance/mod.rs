@@ -19,6 +19,7 @@ mod follower;
 mod graces;
 mod history;
 mod idempotency;
+mod nodes;
 mod order;
 mod passing;
 mod presence;
@@ -153,6 +154,8 @@ const CHECKS: &[Check] = checks! {
     "a user that is back within the grace is not seen to go" => graces::take_over,
     "a session that is back within its grace is not seen to go" => graces::same_session_returns,
     "an anonymous member takes nobody's place" => graces::anonymous,
+    "messages reach the node that they are for, and no other" => nodes::messages_reach_their_node,
+    "revocations are kept for all nodes, the later of two" => nodes::revocations_are_kept,
     "9 a sink without room holds publishers back and loses nothing" => pressure::waits_for_room,
     "9 a publisher does not wait for ever" => pressure::ends_without_room,
     "9 an engine that has shut down answers" => pressure::shutdown,

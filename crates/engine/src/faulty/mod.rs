@@ -16,7 +16,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchboard_core::{ChannelName, ChannelPattern, SessionId};
+use bytes::Bytes;
+use switchboard_core::{ChannelName, ChannelPattern, NodeId, Revocation, SessionId};
 
 pub use sink::{FaultCounts, FaultySink};
 
@@ -223,6 +224,22 @@ impl Engine for FaultyEngine {
     ) -> Result<ChannelPage, EngineError> {
         self.read_operation(self.engine.channels(pattern, after, limit))
             .await
+    }
+
+    async fn others(&self) -> Result<Vec<NodeId>, EngineError> {
+        self.read_operation(self.engine.others()).await
+    }
+
+    async fn tell(&self, node: NodeId, message: Bytes) -> Result<bool, EngineError> {
+        self.write_operation(self.engine.tell(node, message)).await
+    }
+
+    async fn revoke(&self, revocation: &Revocation) -> Result<(), EngineError> {
+        self.write_operation(self.engine.revoke(revocation)).await
+    }
+
+    async fn revocations(&self) -> Result<Vec<Revocation>, EngineError> {
+        self.read_operation(self.engine.revocations()).await
     }
 
     async fn check(&self) -> Result<(), EngineError> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use switchboard_core::{ChannelName, PresenceEvent, Publication};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -133,6 +134,10 @@ impl Sink for FaultySink {
         let chance = Chance::of_delivery(seed, 1, channel, event.sequence);
         self.path
             .take(Delivery::Presence(Arc::clone(event)), chance);
+    }
+
+    fn message(&self, message: Bytes) {
+        self.path.sink.message(message);
     }
 
     fn interrupted(&self, interrupted: Interrupted) {

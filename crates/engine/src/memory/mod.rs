@@ -18,12 +18,15 @@ mod presence;
 mod stripes;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchboard_core::{ChannelName, ChannelPattern, Position, SessionId};
+use bytes::Bytes;
+use switchboard_core::{
+    ChannelName, ChannelPattern, NodeId, Position, Revocation, Revocations, SessionId,
+};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -104,6 +107,7 @@ impl MemoryEngine {
             stripes: Stripes::new(epochs.next(), config.channels_max),
             graces: Graces::default(),
             budget: Budget::new(config.history_bytes_max),
+            revocations: Mutex::default(),
             clock: Clock::start(),
             closed: AtomicBool::new(false),
             ids_forgotten: AtomicU64::new(0),
@@ -283,6 +287,37 @@ impl Engine for MemoryEngine {
         })
     }
 
+    async fn others(&self) -> Result<Vec<NodeId>, EngineError> {
+        self.core.check_open()?;
+        Ok(Vec::new())
+    }
+
+    async fn tell(&self, _: NodeId, _: Bytes) -> Result<bool, EngineError> {
+        self.core.check_open()?;
+        Ok(false)
+    }
+
+    async fn revoke(&self, revocation: &Revocation) -> Result<(), EngineError> {
+        self.core.check_open()?;
+        let mut revocations = self
+            .core
+            .revocations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let inserted = revocations.insert(revocation.clone(), clock::wall_ms());
+        inserted.map_err(|too_many| refused(&too_many.to_string()))
+    }
+
+    async fn revocations(&self) -> Result<Vec<Revocation>, EngineError> {
+        self.core.check_open()?;
+        let revocations = self
+            .core
+            .revocations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Ok(revocations.all(clock::wall_ms()))
+    }
+
     async fn check(&self) -> Result<(), EngineError> {
         self.core.check_open()
     }
@@ -303,6 +338,7 @@ struct Core {
     stripes: Stripes,
     graces: Graces,
     budget: Budget,
+    revocations: Mutex<Revocations>,
     epochs: Epochs,
     /// Set by `shutdown`: what would need the background tasks is refused.
     closed: AtomicBool,

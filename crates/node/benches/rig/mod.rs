@@ -86,7 +86,7 @@ impl Rig {
             io_uring: false,
             version: "bench",
         };
-        let node = Node::start(config, Arc::new(NoTokens), |sink| {
+        let node = Node::start(config, Arc::new(NoTokens), |_, sink| {
             MemoryEngine::new(sink, MemoryConfig::default())
         })
         .expect("one shard is a permitted number");
@@ -180,6 +180,7 @@ fn opening(number: u64, channels: &[ChannelName], wire: Wire) -> Opening {
         grants: Arc::new(grants),
         expires_at_ms: None,
         token_id: None,
+        issued_at_ms: None,
     };
     Opening {
         identity: Arc::new(identity),

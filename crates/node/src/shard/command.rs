@@ -214,6 +214,7 @@ async fn verify(
         .verify(token)
         .await
         .map_err(|e| ClientError::new(e.code, e.message))?;
+    shared.check_revoked(&brought)?;
     if brought.user == own.user {
         return Ok(brought);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use switchboard_core::{ChannelName, Frame, Start};
+use switchboard_core::{ChannelName, Close, CloseCode, Frame, Start};
 use switchboard_engine::Leaving;
 
 use crate::sessions::{SessionInfo, Target};
@@ -98,6 +98,13 @@ impl Shard {
                 }
                 let _ = reply.send(slots.len() as u64);
             }
+            Control::Revoked { reply } => {
+                let slots: Vec<_> = self.slots.in_use(0).collect();
+                for slot in slots {
+                    self.close_revoked(slot);
+                }
+                let _ = reply.send(());
+            }
             #[cfg(feature = "bench")]
             Control::Bare {
                 bytes,
@@ -129,6 +136,16 @@ impl Shard {
             .into_iter()
             .filter(|&slot| self.slots.get(slot).is_some_and(|session| !session.ended))
             .collect()
+    }
+
+    /// Closes a session whose token is revoked.
+    pub(super) fn close_revoked(&mut self, slot: u32) {
+        let now_ms = self.shared.clock.wall_ms();
+        let live = self.slots.get(slot).filter(|session| !session.ended);
+        if live.is_some_and(|session| self.shared.revoked.revokes(&session.identity, now_ms)) {
+            let reason = "the token has been revoked";
+            self.close(slot, Close::new(CloseCode::REVOKED, reason));
+        }
     }
 
     fn info(&self, slot: u32) -> Option<SessionInfo> {

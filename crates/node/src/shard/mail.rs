@@ -109,6 +109,8 @@ pub(crate) enum Control {
         close: Close,
         reply: oneshot::Sender<u64>,
     },
+    /// Ends the sessions whose tokens are revoked.
+    Revoked { reply: oneshot::Sender<()> },
     /// Benchmarks: a plain loop over all sockets.
     #[cfg(feature = "bench")]
     Bare {

@@ -48,6 +48,7 @@ impl Shard {
         self.greet(slot);
         self.say_open(slot);
         self.send_latecomer_away(slot);
+        self.close_revoked(slot);
         tokio::task::spawn_local(socket::serve(local, slot, generation, begin, leftover));
     }
 
@@ -72,6 +73,7 @@ impl Shard {
         }
         self.say_open(slot);
         self.send_latecomer_away(slot);
+        self.close_revoked(slot);
         tokio::task::spawn_local(async move {
             let mut begin = Box::pin(socket::begin_session(&local, slot, generation, begin));
             // Most often all is there at once, and the first poll gets it in one answer. A large recovery waits for

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 
 use switchboard_core::ChannelName;
+use switchboard_core::policy::RESERVED;
 use toml::{Table, Value};
 
 use super::document::{Document, Problem, join};
@@ -87,8 +88,9 @@ impl Walk<'_> {
             (Shape::Named, Value::Table(named)) => {
                 for (name, value) in named.iter_mut() {
                     let shown = join(shown, name);
-                    if ChannelName::parse(name).is_err() || name.contains(':') {
-                        self.refuse(&shown, "a namespace is what stands before the first `:` of a channel: no spaces, quotes, commas or colons");
+                    let is_name = ChannelName::parse(name).is_ok() && !name.contains(':');
+                    if !is_name || name.starts_with(RESERVED) {
+                        self.refuse(&shown, "a namespace is what stands before the first `:` of a channel: no spaces, quotes, commas or colons, and no `~` in front");
                     }
                     match value {
                         Value::Table(table) => self.table(&shown, Some(section), table),

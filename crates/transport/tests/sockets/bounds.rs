@@ -160,7 +160,7 @@ async fn the_address_is_the_peers_or_what_a_trusted_proxy_says() {
         );
         raw.send(head).await;
         raw.until("event: open").await;
-        let sessions = hub.node.list_sessions(None, 10).await.sessions;
+        let sessions = hub.node.list_sessions(None, 10).await.unwrap().sessions;
         assert_eq!(
             sessions[0].client_ip.map(|ip| ip.to_string()).as_deref(),
             Some(expected)

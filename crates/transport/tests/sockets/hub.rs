@@ -50,7 +50,7 @@ impl Hub {
             io_uring: true,
             version: "test",
         };
-        let node = Node::start(node_config, Arc::new(OneToken), |sink| {
+        let node = Node::start(node_config, Arc::new(OneToken), |_, sink| {
             MemoryEngine::new(sink, MemoryConfig::default())
         })
         .unwrap();
@@ -138,6 +138,7 @@ impl TokenVerifier for OneToken {
                 grants: Arc::new(grants),
                 expires_at_ms: None,
                 token_id: None,
+                issued_at_ms: None,
             }))
         })
     }

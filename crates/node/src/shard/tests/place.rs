@@ -14,16 +14,17 @@ use switchboard_core::{
 };
 use switchboard_engine::{Engine, MemoryConfig, MemoryEngine, PublishRequest, Sink};
 use switchboard_protocol::wire::Wire;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::client::Client;
 use super::engine::HeldEngine;
 use crate::admission::{Admission, Admissions};
 use crate::clock::Clock;
-use crate::dispatch::Dispatch;
+use crate::dispatch::{Dispatch, Elsewhere};
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
 use crate::opening::{Opening, Transport};
+use crate::peers::Asked;
 use crate::shard::mail::{Adopt, Mail};
 use crate::shard::{Local, Shard};
 use crate::shared::Shared;
@@ -83,6 +84,10 @@ impl Place {
             vec![Arc::new(Mailbox::new(limits.mailbox_len_max))],
             Arc::clone(&metrics),
             limits.deflate_bytes_min,
+            Elsewhere {
+                messages: mpsc::channel(1).0,
+                revoked: Arc::default(),
+            },
         ));
         let sink: Arc<dyn Sink> = Arc::<Dispatch>::clone(&dispatch);
         let engine = MemoryEngine::new(sink, MemoryConfig::default());
@@ -98,6 +103,8 @@ impl Place {
             verifier: Arc::new(NoTokens),
             metrics,
             dispatch,
+            revoked: Arc::default(),
+            asked: Asked::default(),
             admissions: Admissions::default(),
             clock,
             started_ms: clock.wall_ms(),
@@ -126,6 +133,7 @@ impl Place {
                 }),
                 expires_at_ms: None,
                 token_id: None,
+                issued_at_ms: None,
             }),
             transport,
             wire,
