@@ -67,12 +67,11 @@ impl Health {
             if node.is_draining() {
                 break;
             }
-            let check = tokio::time::timeout(node.limits().engine_timeout, node.engine().check());
-            let check = tokio::select! {
+            let ready = tokio::select! {
                 () = self.closing.cancelled() => break,
-                check = check => check,
+                ready = node.ready() => ready,
             };
-            let works = matches!(check, Ok(Ok(())));
+            let works = ready.is_ok();
             if reported != Some(works) {
                 reported = Some(works);
                 self.report(if works {

@@ -177,10 +177,10 @@ mod tests {
         }
     }
 
-    fn check(revocations: &[Revocation], identity: &Identity, now_ms: u64, expected: bool) {
+    fn check(revocations: &[&Revocation], identity: &Identity, now_ms: u64, expected: bool) {
         let mut kept = Revocations::default();
         for revocation in revocations {
-            kept.insert(revocation.clone(), now_ms).unwrap();
+            kept.insert((*revocation).clone(), now_ms).unwrap();
         }
         assert_eq!(
             kept.revoke(identity, now_ms),
@@ -193,18 +193,18 @@ mod tests {
     fn a_revocation_meets_its_tokens_until_its_time_is_over() {
         let alice = || RevokedTokens::User("alice".into());
         let old = identity("alice", Some("t1"), Some(1000));
-        check(&[revoked(alice(), 1500, 9000)], &old, 2000, true);
-        check(&[revoked(alice(), 1500, 9000)], &old, 9000, false);
-        check(&[revoked(alice(), 1000, 9000)], &old, 2000, false);
+        check(&[&revoked(alice(), 1500, 9000)], &old, 2000, true);
+        check(&[&revoked(alice(), 1500, 9000)], &old, 9000, false);
+        check(&[&revoked(alice(), 1000, 9000)], &old, 2000, false);
         let bob = identity("bob", Some("t2"), Some(1000));
-        check(&[revoked(alice(), 1500, 9000)], &bob, 2000, false);
+        check(&[&revoked(alice(), 1500, 9000)], &bob, 2000, false);
         let all = revoked(RevokedTokens::All, 1500, 9000);
-        check(&[all.clone()], &bob, 2000, true);
-        check(&[all.clone()], &identity("bob", None, Some(0)), 2000, true);
-        check(&[all], &identity("bob", None, None), 2000, false);
+        check(&[&all], &bob, 2000, true);
+        check(&[&all], &identity("bob", None, Some(0)), 2000, true);
+        check(&[&all], &identity("bob", None, None), 2000, false);
         let one = revoked(RevokedTokens::Token("t1".into()), u64::MAX, 9000);
-        check(&[one.clone()], &old, 2000, true);
-        check(&[one], &bob, 2000, false);
+        check(&[&one], &old, 2000, true);
+        check(&[&one], &bob, 2000, false);
     }
 
     #[test]
@@ -212,8 +212,8 @@ mod tests {
         let user = || RevokedTokens::User("alice".into());
         let (early, late) = (revoked(user(), 1000, 9000), revoked(user(), 2000, 8000));
         let token = identity("alice", None, Some(1500));
-        check(&[early.clone(), late.clone()], &token, 8500, true);
-        check(&[late, early], &token, 8500, true);
+        check(&[&early, &late], &token, 8500, true);
+        check(&[&late, &early], &token, 8500, true);
     }
 
     #[test]

@@ -314,7 +314,7 @@ impl Core {
         }
     }
 
-    /// Both paths of every shard, by what the canaries told last.
+    /// Both paths of every shard, by what the canaries told last, and the lease.
     fn check(&self) -> Result<(), EngineError> {
         let map = self.shards.map();
         if !map.is_whole() {
@@ -328,6 +328,10 @@ impl Core {
             if !shard.ear.hears(interval) {
                 return Err(refused("nothing is heard from redis"));
             }
+        }
+        // Without one nobody can join, and the other nodes do not know of this one.
+        if !self.presence.has_lease() {
+            return Err(refused("the node has no lease yet"));
         }
         Ok(())
     }

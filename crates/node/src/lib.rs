@@ -35,7 +35,7 @@ mod watch;
 pub use admission::Admission;
 pub use channels::{ChannelListing, ChannelSummary};
 pub use metrics::Metrics;
-pub use node::{CommandsRefused, Node, NodeConfig, NodeInfo, StartError};
+pub use node::{CommandsRefused, Node, NodeConfig, NodeInfo, NotReady, StartError};
 pub use opening::{Opening, Transport};
 pub use publish::Publish;
 pub use sessions::{NodeListing, SessionInfo, SessionListing, Target};

@@ -10,7 +10,7 @@ use switchboard_core::cursor::Cursor;
 use switchboard_core::{
     ClientError, ErrorCode, Identity, Limits, NodeId, PolicyTable, TokenVerifier,
 };
-use switchboard_engine::{Engine, Sink};
+use switchboard_engine::{Engine, EngineError, Sink};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admission::{Admission, Admissions};
@@ -54,6 +54,23 @@ pub enum StartError {
     /// A shard's thread could not start.
     #[error("could not start a shard")]
     Thread(#[source] std::io::Error),
+}
+
+/// Why new sessions are not welcome.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotReady {
+    /// The node drains.
+    #[error("draining")]
+    Draining,
+    /// The engine does not work.
+    #[error("engine: {0}")]
+    Engine(#[source] EngineError),
+    /// The engine did not answer in time.
+    #[error("engine: no answer")]
+    Silent,
+    /// The engine has not told yet which tokens are revoked.
+    #[error("engine: it is not known yet which tokens are revoked")]
+    Revocations,
 }
 
 /// Why the commands of a POST were not taken.
@@ -205,7 +222,27 @@ impl Node {
         &self.shared().metrics
     }
 
-    /// Its engine, for readiness checks.
+    /// Checks whether new sessions are welcome: what `/readyz` asks.
+    ///
+    /// # Errors
+    /// See [`NotReady`].
+    pub async fn ready(&self) -> Result<(), NotReady> {
+        if self.is_draining() {
+            return Err(NotReady::Draining);
+        }
+        let check = self.shared().engine.check();
+        let check = tokio::time::timeout(self.limits().engine_timeout, check).await;
+        check
+            .map_err(|_| NotReady::Silent)?
+            .map_err(NotReady::Engine)?;
+        if self.shared().revoked.is_known() {
+            Ok(())
+        } else {
+            Err(NotReady::Revocations)
+        }
+    }
+
+    /// Its engine, for tests of what stands on a node.
     pub fn engine(&self) -> &Arc<dyn Engine> {
         &self.shared().engine
     }

@@ -16,8 +16,8 @@ use crate::shared::engine_error;
 /// How often the engine is asked, though nobody told: the word of a revocation may be lost.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// When it is asked again after it did not answer.
-const AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// When it is asked again after it did not answer. Short: nobody is let in before the first answer.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// What is revoked.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ impl Revoked {
         if identity.issued_at_ms.is_none() {
             return Ok(());
         }
-        if !self.known.load(Ordering::Acquire) {
+        if !self.is_known() {
             let message = "this node does not know yet which tokens are revoked: try again";
             return Err(ClientError::new(ErrorCode::Unavailable, message)
                 .retry_after(Duration::from_secs(1)));
@@ -52,6 +52,12 @@ impl Revoked {
         Ok(())
     }
 
+    /// Whether the engine has told what is revoked.
+    pub(crate) fn is_known(&self) -> bool {
+        self.known.load(Ordering::Acquire)
+    }
+
+    /// Whether the identity's token is revoked.
     pub(crate) fn revokes(&self, identity: &Identity, now_ms: u64) -> bool {
         let revocations = self.revocations.read();
         revocations

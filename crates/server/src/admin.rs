@@ -69,18 +69,9 @@ async fn livez() -> &'static str {
 
 /// New sessions are welcome: the node does not drain, and its engine answers.
 async fn readyz(State(admin): State<Admin>) -> Response {
-    if admin.node.is_draining() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
-    }
-    let timeout = admin.node.limits().engine_timeout;
-    match tokio::time::timeout(timeout, admin.node.engine().check()).await {
-        Ok(Ok(())) => "ok\n".into_response(),
-        Ok(Err(error)) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("engine: {error}\n"),
-        )
-            .into_response(),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "engine: no answer\n").into_response(),
+    match admin.node.ready().await {
+        Ok(()) => "ok\n".into_response(),
+        Err(not) => (StatusCode::SERVICE_UNAVAILABLE, format!("{not}\n")).into_response(),
     }
 }
 

@@ -281,15 +281,15 @@ async fn commands_posted_to_another_node_are_executed(transport: Transport) -> R
         .collect::<Result<_, _>>()?;
     ensure!(status == 200 && replies.len() == 3, "{status} {replies:?}");
     ensure!(
-        replies[0]["publish"]["position"]["offset"] == 1,
+        replies[0]["reply"]["publish"]["position"]["offset"] == 1,
         "{replies:?}"
     );
     ensure!(
-        replies[1]["subscribe"]["position"].is_object(),
+        replies[1]["reply"]["subscribe"]["position"].is_object(),
         "{replies:?}"
     );
     ensure!(
-        replies[2]["error"]["code"] == "unknown_namespace",
+        replies[2]["reply"]["error"]["code"] == "unknown_namespace",
         "{replies:?}"
     );
     client.numbers("chat:1", 0..1).await?;

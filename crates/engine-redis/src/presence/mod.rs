@@ -69,6 +69,11 @@ impl Presence {
         }
     }
 
+    /// Whether the node has a lease.
+    pub(crate) fn has_lease(&self) -> bool {
+        self.lease.borrow().is_some()
+    }
+
     pub(crate) async fn join(&self, request: JoinRequest) -> Result<(), EngineError> {
         let member = (request.channel.clone(), request.session);
         // Before it is a member: should the lease end meanwhile, it is joined again.

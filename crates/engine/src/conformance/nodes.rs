@@ -89,15 +89,16 @@ async fn ids(engines: [&Arc<dyn Engine>; 3]) -> Result<[NodeId; 3], Failure> {
     Ok([of(0)?, of(1)?, of(2)?])
 }
 
+/// Far in the future, whatever clock the engine goes by.
+const UNTIL: u64 = 4_000_000_000_000;
+
 pub(super) async fn revocations_are_kept(trial: &Trial<'_>) -> Outcome {
-    let (engine, _sink) = trial.engine().await;
+    let (engine, sink) = trial.engine().await;
     let revocation = |tokens, before_ms, until_ms| Revocation {
         tokens,
         before_ms,
         until_ms,
     };
-    // Far in the future: whatever clock the engine goes by.
-    const UNTIL: u64 = 4_000_000_000_000;
     let user = RevokedTokens::User(format!("älice of {}", trial.namespace()).into());
     let token = RevokedTokens::Token(format!("t of {}", trial.namespace()).into());
     let all = [
@@ -109,10 +110,10 @@ pub(super) async fn revocations_are_kept(trial: &Trial<'_>) -> Outcome {
     for revocation in &all {
         engine.revoke(revocation).await?;
     }
-    let (reader, _reader_sink) = if trial.hooks.shares_channels() {
+    let (reader, _sink) = if trial.hooks.shares_channels() {
         trial.engine().await
     } else {
-        (engine, _sink)
+        (engine, sink)
     };
     // Asked twice: an engine may remember what it read.
     for _ in 0..2 {
