@@ -60,6 +60,11 @@ pub struct Policy {
     pub slow_consumer: SlowConsumer,
     /// Whether every session, whatever its token grants, may subscribe.
     pub public: bool,
+    /// Whether each user has a mark in each channel: how far it has acknowledged, and where its next subscription starts.
+    /// Needs `retention`.
+    pub durable: bool,
+    /// How long a mark is kept that nobody uses. Whoever comes back later is as new as on the first day.
+    pub durable_ttl: Duration,
 }
 
 impl Default for Policy {
@@ -77,7 +82,16 @@ impl Default for Policy {
             presence_grace: Duration::from_secs(10),
             slow_consumer: SlowConsumer::Close,
             public: false,
+            durable: false,
+            durable_ttl: Duration::from_hours(30 * 24),
         }
+    }
+}
+
+impl Policy {
+    /// Whether its channels are durable: without anything retained there is nothing to come back to.
+    pub fn is_durable(&self) -> bool {
+        self.durable && self.retention.keeps_any()
     }
 }
 

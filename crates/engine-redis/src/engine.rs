@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchboard_core::{ChannelName, ChannelPattern, SessionId};
+use switchboard_core::{ChannelName, ChannelPattern, Position, SessionId};
 use switchboard_engine::{
-    ChannelPage, Counts, Engine, EngineError, History, JoinRequest, Leaving, MemberPage,
-    MemberQuery, PublishRequest, Published, Read, Sink,
+    ChannelPage, Counts, Engine, EngineError, History, JoinRequest, Leaving, Mark, MarkOf,
+    MemberPage, MemberQuery, PublishRequest, Published, Read, Sink,
 };
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ use crate::follow::{self, Begun, Deliveries, Followed, Hearing};
 use crate::keys::Partition;
 use crate::presence::{self, Presence};
 use crate::shards::{self, Map, Shard, Shards};
-use crate::{history, listing, publish};
+use crate::{history, listing, marks, publish};
 
 /// How often channels that nobody follows any more are looked for.
 const LINGER_TICK: Duration = Duration::from_millis(500);
@@ -256,6 +256,15 @@ impl Engine for RedisEngine {
         limit: usize,
     ) -> Result<ChannelPage, EngineError> {
         self.within(listing::channels(&self.core.shards, pattern, after, limit))
+            .await
+    }
+
+    async fn mark(&self, of: &MarkOf, start: Option<Position>) -> Result<Mark, EngineError> {
+        self.within(marks::mark(&self.core.shards, of, start)).await
+    }
+
+    async fn acknowledge(&self, of: &MarkOf, position: Position) -> Result<(), EngineError> {
+        self.within(marks::acknowledge(&self.core.shards, of, position))
             .await
     }
 

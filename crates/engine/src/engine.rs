@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use switchboard_core::{ChannelName, ChannelPattern, PresenceEvent, Publication, SessionId};
+use switchboard_core::{
+    ChannelName, ChannelPattern, Position, PresenceEvent, Publication, SessionId,
+};
 
 use crate::request::{
-    ChannelPage, Counts, EngineError, History, Interrupted, JoinRequest, Leaving, MemberPage,
-    MemberQuery, PublishRequest, Published, Read,
+    ChannelPage, Counts, EngineError, History, Interrupted, JoinRequest, Leaving, Mark, MarkOf,
+    MemberPage, MemberQuery, PublishRequest, Published, Read,
 };
 
 /// What keeps history and presence and carries publications between nodes.
@@ -84,6 +86,21 @@ pub trait Engine: Send + Sync + 'static {
         after: Option<&str>,
         limit: usize,
     ) -> Result<ChannelPage, EngineError>;
+
+    /// Tells where a user's mark in a channel is; where there is none, makes one: at `start`, or where the channel stands if
+    /// that is nothing or no position that the channel has had. Reading it and making it are one step, so two first
+    /// subscriptions agree. Using a mark keeps it, and the channel's epoch, for its `ttl` from then on.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn mark(&self, of: &MarkOf, start: Option<Position>) -> Result<Mark, EngineError>;
+
+    /// Moves a mark to `position`, unless it is there or further already, or the position is of an epoch that is over: a mark
+    /// never moves back. One that has expired is made anew.
+    ///
+    /// # Errors
+    /// `Unavailable`; doing it again does no harm.
+    async fn acknowledge(&self, of: &MarkOf, position: Position) -> Result<(), EngineError>;
 
     /// Tells whether commands and deliveries work: what `/readyz` asks.
     async fn check(&self) -> Result<(), EngineError>;

@@ -16,14 +16,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchboard_core::{ChannelName, ChannelPattern, SessionId};
+use switchboard_core::{ChannelName, ChannelPattern, Position, SessionId};
 
 pub use sink::{FaultCounts, FaultySink};
 
 use crate::engine::Engine;
 use crate::request::{
-    ChannelPage, Counts, EngineError, History, JoinRequest, Leaving, MemberPage, MemberQuery,
-    PublishRequest, Published, Read,
+    ChannelPage, Counts, EngineError, History, JoinRequest, Leaving, Mark, MarkOf, MemberPage,
+    MemberQuery, PublishRequest, Published, Read,
 };
 use chance::Chance;
 
@@ -222,6 +222,15 @@ impl Engine for FaultyEngine {
         limit: usize,
     ) -> Result<ChannelPage, EngineError> {
         self.read_operation(self.engine.channels(pattern, after, limit))
+            .await
+    }
+
+    async fn mark(&self, of: &MarkOf, start: Option<Position>) -> Result<Mark, EngineError> {
+        self.write_operation(self.engine.mark(of, start)).await
+    }
+
+    async fn acknowledge(&self, of: &MarkOf, position: Position) -> Result<(), EngineError> {
+        self.write_operation(self.engine.acknowledge(of, position))
             .await
     }
 

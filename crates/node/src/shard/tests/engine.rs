@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use switchboard_core::{ChannelName, ChannelPattern, SessionId};
+use switchboard_core::{ChannelName, ChannelPattern, Position, SessionId};
 use switchboard_engine::{
-    ChannelPage, Counts, Engine, EngineError, History, JoinRequest, Leaving, MemberPage,
-    MemberQuery, PublishRequest, Published, Read,
+    ChannelPage, Counts, Engine, EngineError, History, JoinRequest, Leaving, Mark, MarkOf,
+    MemberPage, MemberQuery, PublishRequest, Published, Read,
 };
 use tokio::sync::oneshot;
 
@@ -19,6 +19,8 @@ pub(crate) enum Operation {
     /// What a read has found, on its way back.
     ReadAnswer,
     Join,
+    Mark,
+    Acknowledge,
 }
 
 /// Lets a held operation go: on to the engine, or to fail (which it also does when this is dropped).
@@ -35,6 +37,8 @@ pub(crate) struct HeldEngine {
     held: Mutex<VecDeque<(Operation, oneshot::Receiver<()>)>>,
     /// Sessions that were said to leave, in that order.
     pub(crate) left: Mutex<Vec<SessionId>>,
+    /// What was to be acknowledged, in that order, failed attempts included.
+    pub(crate) acknowledged: Mutex<Vec<Position>>,
 }
 
 impl HeldEngine {
@@ -43,6 +47,7 @@ impl HeldEngine {
             engine,
             held: Mutex::default(),
             left: Mutex::default(),
+            acknowledged: Mutex::default(),
         }
     }
 
@@ -136,6 +141,17 @@ impl Engine for HeldEngine {
         limit: usize,
     ) -> Result<ChannelPage, EngineError> {
         self.engine.channels(pattern, after, limit).await
+    }
+
+    async fn mark(&self, of: &MarkOf, start: Option<Position>) -> Result<Mark, EngineError> {
+        self.pass(Operation::Mark).await?;
+        self.engine.mark(of, start).await
+    }
+
+    async fn acknowledge(&self, of: &MarkOf, position: Position) -> Result<(), EngineError> {
+        self.acknowledged.lock().unwrap().push(position);
+        self.pass(Operation::Acknowledge).await?;
+        self.engine.acknowledge(of, position).await
     }
 
     async fn check(&self) -> Result<(), EngineError> {
