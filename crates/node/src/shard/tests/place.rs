@@ -10,7 +10,7 @@ use socket2::Socket;
 use switchboard_core::identity::BoxFuture;
 use switchboard_core::{
     ChannelName, ChannelPattern, ErrorCode, Grants, Identity, Limits, NodeId, Payload, Policy,
-    PolicyTable, SlowConsumer, TokenError, TokenVerifier,
+    PolicyTable, Retention, SlowConsumer, TokenError, TokenVerifier,
 };
 use switchboard_engine::{Engine, MemoryConfig, MemoryEngine, PublishRequest, Sink};
 use switchboard_protocol::wire::Wire;
@@ -62,11 +62,20 @@ fn policies() -> PolicyTable {
         join_leave: presence,
         ..Policy::default()
     };
+    let inbox = Policy {
+        durable: true,
+        retention: Retention {
+            count_max: 20,
+            ..Policy::default().retention
+        },
+        ..Policy::default()
+    };
     let named = [
         ("close", of(SlowConsumer::Close, false)),
         ("drop", of(SlowConsumer::DropOldest, false)),
         ("keep", of(SlowConsumer::KeepLatest, false)),
         ("room", of(SlowConsumer::Close, true)),
+        ("inbox", inbox),
     ];
     PolicyTable::new(named.map(|(name, policy)| (name.into(), policy)), None)
 }
@@ -112,7 +121,7 @@ impl Place {
 
     /// Everything that may be asked for, with these channels to begin with.
     pub(crate) fn opening(transport: Transport, wire: Wire, channels: &[&str]) -> Opening {
-        let all: Vec<_> = ["close:*", "drop:*", "keep:*", "room:*"]
+        let all: Vec<_> = ["close:*", "drop:*", "keep:*", "room:*", "inbox:*"]
             .map(|pattern| ChannelPattern::parse(pattern).unwrap())
             .into();
         Opening {
