@@ -8,6 +8,7 @@ mod attempts;
 mod batches;
 mod client;
 mod drains;
+mod durable;
 pub(crate) mod engine;
 pub(crate) mod place;
 mod polls;
