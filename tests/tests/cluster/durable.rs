@@ -7,13 +7,14 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use switchboard_tests::cluster::Cluster;
 use switchboard_tests::services::Services;
-use switchboard_tests::waiting::SOON;
+use switchboard_tests::waiting::{SOON, until};
 use switchboard_tests::{Client, Transport, every_transport};
 use tokio::sync::watch;
 
 every_transport!(
     whatever_is_killed_a_user_is_sent_everything_it_has_not_acknowledged,
     an_ack_is_answered_when_redis_has_it_and_kept_when_redis_is_back,
+    a_mark_that_redis_forgot_is_made_anew_where_the_gap_said,
 );
 
 /// The channel of all this.
@@ -248,4 +249,35 @@ async fn an_ack_is_answered_when_redis_has_it_and_kept_when_redis_is_back(
     let none = elsewhere.next_within(Duration::from_millis(50)).await?;
     ensure!(none.is_none(), "{none:?}");
     Ok(())
+}
+
+async fn a_mark_that_redis_forgot_is_made_anew_where_the_gap_said(
+    transport: Transport,
+) -> Result<()> {
+    let mut cluster = Cluster::start(2).await?;
+    let services = cluster[0].services().await?;
+    let mut client = cluster[0].client(transport, "alice", &[INBOX]).await?;
+    services.publish_numbers(INBOX, 0..10).await?;
+    client.numbers(INBOX, 0..10).await?;
+    client
+        .command("ack", json!({"channel": INBOX, "offset": 6}))
+        .await?;
+    cluster.redis.kill()?;
+    cluster.redis.forget()?;
+    cluster.redis.restart().await?;
+    let gap = client.await_kind("gap").await?;
+    ensure!(gap.body["reason"] == "epoch_changed", "{gap:?}");
+    // It is told before anything of the new epoch, and nothing of that is acknowledged.
+    cluster[0]
+        .await_metric_within("acks_written_total", SOON, |count| count > 1.5)
+        .await?;
+    drop(client.drop_abruptly());
+    until("the other node to be ready", SOON, || async {
+        Ok(cluster[1].readyz().await?.is_success().then_some(()))
+    })
+    .await?;
+    services.publish_numbers(INBOX, 10..20).await?;
+    let mut client = cluster[1].client(transport, "alice", &[INBOX]).await?;
+    ensure!(client.recovered(INBOX), "{:?}", client.subscribed);
+    client.numbers(INBOX, 10..20).await
 }

@@ -200,10 +200,24 @@ impl Shard {
 
     /// Moves the mark of a subscription that could not start after it to where its client was told to go on from.
     pub(super) fn mark_gap(&mut self, attempt: Attempt, position: Position) {
-        let Some(at) = self.attempted(attempt).map(|s| s.channel) else {
+        if let Some(at) = self.attempted(attempt).map(|s| s.channel) {
+            self.mark_at(attempt.slot, at, position);
+        }
+    }
+
+    /// Moves the marks of all who are live in a channel that has begun another epoch. An engine that has lost its data has lost
+    /// them too: whoever dropped before its next ack would be taken for new, and miss what came meanwhile.
+    pub(super) fn mark_epoch(&mut self, at: u32, position: Position) {
+        if !self.channels[at].policy.is_durable() {
             return;
-        };
-        let Some(marking) = self.markings.of.get(&(attempt.slot, at)).cloned() else {
+        }
+        for slot in self.channels[at].live.clone() {
+            self.mark_at(slot, at, position);
+        }
+    }
+
+    fn mark_at(&mut self, slot: u32, at: u32, position: Position) {
+        let Some(marking) = self.markings.of.get(&(slot, at)).cloned() else {
             return;
         };
         let taken = marking
