@@ -30,8 +30,8 @@ struct Chance(u64);
 impl Chance {
     fn new() -> Result<Self> {
         let seed = match std::env::var("SWITCHBOARD_TEST_SEED") {
-            Ok(seed) => seed.parse()?,
-            Err(_) => rand::random(),
+            Ok(seed) => seed.parse::<u64>()?,
+            Err(_) => rand::random::<u64>(),
         };
         println!("SWITCHBOARD_TEST_SEED={seed}");
         Ok(Self(seed | 1))

@@ -35,6 +35,8 @@ impl Held {
 pub(crate) struct HeldEngine {
     pub(crate) engine: Arc<dyn Engine>,
     held: Mutex<VecDeque<(Operation, oneshot::Receiver<()>)>>,
+    /// Other nodes follow the same channels: following, which the engine knows one of, does not end with this one's.
+    shared: bool,
     /// Sessions that were said to leave, in that order.
     pub(crate) left: Mutex<Vec<SessionId>>,
     /// What was to be acknowledged, in that order, failed attempts included.
@@ -46,8 +48,17 @@ impl HeldEngine {
         Self {
             engine,
             held: Mutex::default(),
+            shared: false,
             left: Mutex::default(),
             acknowledged: Mutex::default(),
+        }
+    }
+
+    /// One node's hold on an engine that others use too.
+    pub(crate) fn of_several(engine: Arc<dyn Engine>) -> Self {
+        Self {
+            shared: true,
+            ..Self::new(engine)
         }
     }
 
@@ -91,7 +102,9 @@ impl Engine for HeldEngine {
     }
 
     async fn unfollow(&self, channel: &ChannelName) {
-        self.engine.unfollow(channel).await;
+        if !self.shared {
+            self.engine.unfollow(channel).await;
+        }
     }
 
     async fn read(&self, channel: &ChannelName, read: Read) -> Result<History, EngineError> {

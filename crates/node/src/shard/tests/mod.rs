@@ -14,5 +14,6 @@ pub(crate) mod place;
 mod polls;
 mod presence;
 mod refills;
+mod several;
 mod slow;
 mod turns;

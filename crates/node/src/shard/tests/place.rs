@@ -87,6 +87,17 @@ impl Place {
 
     /// A place that sends in batches if it may, or one that never does.
     pub(crate) fn with_io_uring(io_uring: bool, limits: Limits) -> Self {
+        let alone = |sink| -> Arc<dyn Engine> { MemoryEngine::new(sink, MemoryConfig::default()) };
+        Self::on(1, io_uring, limits, |sink| HeldEngine::new(alone(sink)))
+    }
+
+    /// A place on a node of this number, with an engine of the test's own.
+    pub(crate) fn on(
+        id: u32,
+        io_uring: bool,
+        limits: Limits,
+        engine: impl FnOnce(Arc<dyn Sink>) -> HeldEngine,
+    ) -> Self {
         let metrics = Arc::new(Metrics::default());
         let dispatch = Arc::new(Dispatch::new(
             vec![Arc::new(Mailbox::new(limits.mailbox_len_max))],
@@ -94,11 +105,10 @@ impl Place {
             limits.deflate_bytes_min,
         ));
         let sink: Arc<dyn Sink> = Arc::<Dispatch>::clone(&dispatch);
-        let engine = MemoryEngine::new(sink, MemoryConfig::default());
-        let engine = Arc::new(HeldEngine::new(engine));
+        let engine = Arc::new(engine(sink));
         let clock = Clock::new();
         let shared = Arc::new(Shared {
-            id: NodeId(1),
+            id: NodeId(id),
             version: "0",
             limits,
             policies: policies(),
