@@ -28,8 +28,6 @@ pub struct Acks<W> {
     /// The newest acknowledgement.
     newest: Position,
     writing: Option<Position>,
-    /// The mark is to be written once more, so that it does not expire.
-    again: bool,
     /// Who waits, and for what.
     waiting: Vec<(Position, W)>,
 }
@@ -41,7 +39,6 @@ impl<W> Acks<W> {
             kept,
             newest: kept,
             writing: None,
-            again: false,
             waiting: Vec::new(),
         }
     }
@@ -72,18 +69,16 @@ impl<W> Acks<W> {
         Ok(Taken::Owed)
     }
 
-    /// Has the mark written once more, though nothing is new.
-    pub fn refresh(&mut self) {
-        self.again = true;
+    /// The mark that the engine is known to have.
+    pub fn kept(&self) -> Position {
+        self.kept
     }
 
     /// What to write now, if anything. Its end is to be told to [`Acks::written`].
     pub fn write(&mut self) -> Option<Position> {
-        let owed = self.newest != self.kept || self.again;
-        if self.writing.is_some() || !owed {
+        if self.writing.is_some() || !self.is_owed() {
             return None;
         }
-        self.again = false;
         self.writing = Some(self.newest);
         self.writing
     }
@@ -215,19 +210,5 @@ mod tests {
         assert_eq!(acks.write(), Some(new));
         assert_eq!(acks.written(true), [1, 2]);
         assert!(!acks.is_owed());
-    }
-
-    #[test]
-    fn a_refresh_writes_what_is_newest_once() {
-        let mut acks = Acks::<()>::new(at(5));
-        acks.refresh();
-        assert_eq!(acks.write(), Some(at(5)));
-        acks.written(false);
-        assert_eq!(acks.write(), None, "the next refresh comes by itself");
-        acks.refresh();
-        assert_eq!(acks.take(9, at(9), None), Ok(Taken::Owed));
-        assert_eq!(acks.write(), Some(at(9)));
-        acks.written(true);
-        assert_eq!(acks.write(), None);
     }
 }

@@ -88,8 +88,9 @@ pub trait Engine: Send + Sync + 'static {
     ) -> Result<ChannelPage, EngineError>;
 
     /// Tells where a user's mark in a channel is; where there is none, makes one: at `start`, or where the channel stands if
-    /// that is nothing or no position that the channel has had. Reading it and making it are one step, so two first
-    /// subscriptions agree. Using a mark keeps it, and the channel's epoch, for its `ttl` from then on.
+    /// that is nothing or beyond it. A `start` of an epoch that is over is taken as it is, for it tells that something was
+    /// missed. Reading a mark and making it are one step, so two first subscriptions agree. Using it keeps it, and
+    /// the channel's epoch, for its `ttl` from then on.
     ///
     /// # Errors
     /// `Unavailable`.

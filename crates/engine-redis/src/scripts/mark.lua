@@ -1,6 +1,6 @@
 -- A user's mark in a durable channel. KEYS record, stream, mark
 -- ARGV 1 fresh epoch, 2 record's ttl, 3 mark's ttl, 4 `mark` or `ack`, 5 epoch or nothing and 6 offset of a position
--- `mark` tells where it is, and makes it, at the position if the channel has had it, else where the channel stands.
+-- `mark` tells where it is, and makes it, at the position, else (or if that is beyond it) where the channel stands.
 -- `ack` moves it on to the position, never back, and not to one that the channel has not had.
 -- Gives {epoch, offset, whether it was made}
 local meta, key = KEYS[1], KEYS[3]
@@ -22,7 +22,7 @@ if ARGV[4] == 'ack' then
   if epoch ~= m.e or tonumber(offset) < tonumber(ARGV[6]) then epoch, offset = m.e, ARGV[6] end
 elseif not epoch then
   made, epoch, offset = 1, m.e, whole(m.o)
-  if has_had then offset = ARGV[6] end
+  if has_had or (ARGV[5] ~= '' and ARGV[5] ~= m.e) then epoch, offset = ARGV[5], ARGV[6] end
 end
 redis.call('SET', key, epoch .. ' ' .. offset, 'PX', ARGV[3])
 return { epoch, offset, made }

@@ -112,7 +112,8 @@ pub(super) async fn explicit_start(trial: &Trial<'_>) -> Outcome {
     for (user, start, made_at) in [
         ("alice", at(2), at(2)),
         ("bob", at(6), top),
-        ("carol", foreign, top),
+        // Of an epoch that is over: whoever was there has missed something, and is to be told.
+        ("carol", foreign, foreign),
     ] {
         let user = of(&channel, user);
         let mark = engine.mark(&user, Some(start)).await?;
@@ -122,6 +123,10 @@ pub(super) async fn explicit_start(trial: &Trial<'_>) -> Outcome {
         };
         ensure_eq!(mark, made, format!("{}'s mark", user.user));
     }
+    let history = engine
+        .read(&channel, read(ReadFrom::After(foreign), 10))
+        .await?;
+    ensure!(!history.complete, "carol was told that she missed nothing");
     let alice = of(&channel, "alice");
     let again = engine.mark(&alice, Some(at(4))).await?;
     ensure_eq!(
@@ -149,8 +154,14 @@ pub(super) async fn epoch_changes(trial: &Trial<'_>) -> Outcome {
         .read(&channel, read(ReadFrom::After(mark.position), 10))
         .await?;
     ensure!(
-        mark.position == new || !history.complete,
+        !history.complete,
         "a mark of the old epoch was taken for one of the new: {mark:?}"
+    );
+    engine.acknowledge(&alice, new).await?;
+    ensure_eq!(
+        stands(&engine, &alice).await?,
+        new,
+        "the mark in the new epoch"
     );
     // Late word of the old epoch moves nothing, though its number is higher than the mark.
     let at = |offset| Position { offset, ..new };

@@ -264,8 +264,9 @@ impl Core {
         let mut locked = self.stripes.lock(&of.channel);
         let (Record { name, channel }, marks) = locked.marked()?;
         channel.used(now);
-        let start = start.filter(|start| channel.has_had(*start));
-        let start = start.unwrap_or(channel.position());
+        let top = channel.position();
+        let beyond = |start: &Position| start.epoch == top.epoch && start.offset > top.offset;
+        let start = start.filter(|start| !beyond(start)).unwrap_or(top);
         let mark = marks.mark(name, &of.user, start, now, now.plus(of.ttl), &self.marks)?;
         channel.marked = true;
         Ok(mark)

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use switchboard_core::acks::{Acks, Taken};
 use switchboard_core::limits::ACKS_AWAITED_MAX;
-use switchboard_core::{Answer, ChannelName, ClientError, ErrorCode, Policy, Position, Start};
+use switchboard_core::{Answer, ChannelName, ClientError, ErrorCode, Policy, Start};
 use switchboard_engine::MarkOf;
 use tokio::sync::{Notify, oneshot};
 
@@ -48,15 +48,32 @@ struct Marking {
     ended: Cell<bool>,
     /// When the engine last had word of the mark, on the node's clock.
     used_ms: Cell<u64>,
-    /// Ends the task's pause.
+    /// Ends the tasks' pauses.
     hurry: Notify,
+}
+
+impl Marking {
+    /// Waits a while after so many failures in a row; false when it is time to give up.
+    async fn may_try_again(&self, local: &Local, failures: u32) -> bool {
+        if local.borrow().stopping || (self.ended.get() && failures >= FAILURES_MAX) {
+            return false;
+        }
+        let pause = RETRY_MIN * 2u32.pow(failures.min(FAILURES_MAX) - 1);
+        let jitter = f64::from(local.borrow_mut().random()) / f64::from(u32::MAX);
+        let pause = pause.mul_f64(0.75 + jitter / 2.0).min(RETRY_MAX);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = self.hurry.notified() => {}
+        }
+        true
+    }
 }
 
 /// Those of a shard, by slot and channel.
 #[derive(Default)]
 pub(super) struct Markings {
     of: HashMap<(u32, u32), Rc<Marking>>,
-    /// Tasks that write.
+    /// Tasks that speak to the engine.
     writing: u32,
 }
 
@@ -189,7 +206,7 @@ impl Shard {
             Taken::Kept(_) => Ok(None),
             Taken::Owed => {
                 if awaited {
-                    marking.hurry.notify_one();
+                    marking.hurry.notify_waiters();
                 }
                 let crowded = marking.acks.borrow().waiting() >= ACKS_AWAITED_MAX;
                 self.write_marking(marking);
@@ -198,35 +215,21 @@ impl Shard {
         }
     }
 
-    /// Moves the mark of a subscription that could not start after it to where its client was told to go on from.
-    pub(super) fn mark_gap(&mut self, attempt: Attempt, position: Position) {
-        if let Some(at) = self.attempted(attempt).map(|s| s.channel) {
-            self.mark_at(attempt.slot, at, position);
-        }
-    }
-
-    /// Moves the marks of all who are live in a channel that has begun another epoch. An engine that has lost its data has lost
-    /// them too: whoever dropped before its next ack would be taken for new, and miss what came meanwhile.
-    pub(super) fn mark_epoch(&mut self, at: u32, position: Position) {
+    /// Uses the marks of all who are live in a channel that has begun another epoch. An engine that has lost its data has lost
+    /// them too; they are made anew where they were, in the old epoch: so whoever drops before its next ack is told again
+    /// that something was missed, and not taken for new.
+    pub(super) fn remake_marks(&mut self, at: u32) {
         if !self.channels[at].policy.is_durable() {
             return;
         }
-        for slot in self.channels[at].live.clone() {
-            self.mark_at(slot, at, position);
-        }
-    }
-
-    fn mark_at(&mut self, slot: u32, at: u32, position: Position) {
-        let Some(marking) = self.markings.of.get(&(slot, at)).cloned() else {
-            return;
-        };
-        let taken = marking
-            .acks
-            .borrow_mut()
-            .take(position.offset, position, None);
-        if let Ok(Taken::Owed) = taken {
-            self.write_marking(marking);
-        }
+        let live = self.channels[at].live.iter();
+        let of = &self.markings.of;
+        let marked: Vec<_> = live
+            .filter_map(|&slot| of.get(&(slot, at)).cloned())
+            .collect();
+        marked
+            .into_iter()
+            .for_each(|marking| self.use_marking(marking));
     }
 
     /// Lets go of a subscription's marking: what is acknowledged and not written yet is written all the same.
@@ -236,7 +239,7 @@ impl Shard {
         }
         if let Some(marking) = self.markings.of.remove(&(slot, at)) {
             marking.ended.set(true);
-            marking.hurry.notify_one();
+            marking.hurry.notify_waiters();
         }
     }
 
@@ -258,10 +261,39 @@ impl Shard {
             .iter()
             .filter_map(|s| of.get(&(slot, s.channel)));
         let due: Vec<_> = marked.filter(due).cloned().collect();
-        for marking in due {
-            marking.acks.borrow_mut().refresh();
-            self.write_marking(marking);
-        }
+        due.into_iter()
+            .for_each(|marking| self.use_marking(marking));
+    }
+
+    /// Has the engine told that a mark is in use, wherever it is.
+    fn use_marking(&mut self, marking: Rc<Marking>) {
+        let Some(local) = self.me.upgrade() else {
+            return;
+        };
+        // Not again while this is under way.
+        marking.used_ms.set(self.now());
+        self.markings.writing += 1;
+        tokio::task::spawn_local(async move {
+            let shared = Arc::clone(&local.borrow().shared);
+            let mut failures = 0;
+            loop {
+                let kept = marking.acks.borrow().kept();
+                let Err(error) = shared.engine.mark(&marking.of, Some(kept)).await else {
+                    break;
+                };
+                failures += 1;
+                tracing::debug!(channel = %marking.of.channel, %error, "mark not used");
+                if !marking.may_try_again(&local, failures).await {
+                    break;
+                }
+            }
+            local.borrow_mut().marking_done();
+        });
+    }
+
+    fn marking_done(&mut self) {
+        self.markings.writing -= 1;
+        self.wake.notify_one();
     }
 
     /// Has a marking written, if no task does so already.
@@ -300,23 +332,13 @@ async fn write(local: Local, marking: Rc<Marking>) {
         for waiter in told {
             let _ = waiter.send(Err(error.clone()));
         }
-        let stopping = local.borrow().stopping;
-        if stopping || (marking.ended.get() && failures >= FAILURES_MAX) {
+        if !marking.may_try_again(&local, failures).await {
             if marking.acks.borrow().is_owed() {
                 shared.metrics.acks_given_up.inc();
             }
             break;
         }
-        let pause = RETRY_MIN * 2u32.pow(failures.min(FAILURES_MAX) - 1);
-        let jitter = f64::from(local.borrow_mut().random()) / f64::from(u32::MAX);
-        let pause = pause.mul_f64(0.75 + jitter / 2.0).min(RETRY_MAX);
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = marking.hurry.notified() => {}
-        }
     }
     marking.written.set(false);
-    let mut shard = local.borrow_mut();
-    shard.markings.writing -= 1;
-    shard.wake.notify_one();
+    local.borrow_mut().marking_done();
 }

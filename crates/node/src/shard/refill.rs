@@ -95,7 +95,7 @@ impl Shard {
         if let Some((position, reason)) = step.gap {
             self.shared.metrics.gap(reason.as_str());
             if reason == GapReason::EpochChanged {
-                self.mark_epoch(at, position);
+                self.remake_marks(at);
             }
             refill.items.push(
                 self.item(Frame::Gap {

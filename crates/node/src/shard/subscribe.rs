@@ -146,12 +146,10 @@ async fn catch_up(
             };
             syncing.catch_up.read(found)
         };
-        let mut begun_with_gap = false;
         if let Some(mut opening) = step.opening {
             if let Some(mark) = after_mark {
                 opening.recovered &= !mark.made;
             }
-            begun_with_gap = after_mark.is_some() && step.gap.is_some();
             let answer = local.borrow_mut().tell(attempt, wish, opening, policy);
             if let Some(opened) = telling.opened.take() {
                 let _ = opened.send(answer.clone());
@@ -159,11 +157,7 @@ async fn catch_up(
             telling.answer = Some(answer);
         }
         if let Some((position, reason)) = step.gap {
-            let mut shard = local.borrow_mut();
-            shard.tell_gap(attempt, name, position, reason);
-            if begun_with_gap || reason == GapReason::EpochChanged {
-                shard.mark_gap(attempt, position);
-            }
+            local.borrow_mut().tell_gap(attempt, name, position, reason);
         }
         // A large recovery goes at the reader's pace: its bytes may be many times what an outbox holds.
         for Item(delivery) in step.deliver.drain(..) {

@@ -1,6 +1,7 @@
 //! A memory engine whose answers can be held up, one by one, and made to fail.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -41,6 +42,8 @@ pub(crate) struct HeldEngine {
     pub(crate) left: Mutex<Vec<SessionId>>,
     /// What was to be acknowledged, in that order, failed attempts included.
     pub(crate) acknowledged: Mutex<Vec<Position>>,
+    /// How often marks were asked for.
+    pub(crate) marked: AtomicU64,
 }
 
 impl HeldEngine {
@@ -51,6 +54,7 @@ impl HeldEngine {
             shared: false,
             left: Mutex::default(),
             acknowledged: Mutex::default(),
+            marked: AtomicU64::new(0),
         }
     }
 
@@ -157,6 +161,7 @@ impl Engine for HeldEngine {
     }
 
     async fn mark(&self, of: &MarkOf, start: Option<Position>) -> Result<Mark, EngineError> {
+        self.marked.fetch_add(1, Ordering::Relaxed);
         self.pass(Operation::Mark).await?;
         self.engine.mark(of, start).await
     }

@@ -224,10 +224,6 @@ impl Sim {
             assert!(epoch == has.epoch && offset >= has.at, "{frame}");
             seen.gaps += 1;
             (has.at, has.best) = (offset, has.best.max(offset));
-            if has.gap_is_due && self.durable {
-                // The mark has moved up, sooner or later.
-                has.acknowledged = has.acknowledged.max(offset);
-            }
             has.gap_is_due = false;
         } else if frame["unsubscribed"].is_object() {
             assert_eq!(frame["unsubscribed"]["resubscribe"], true, "{frame}");
