@@ -45,6 +45,10 @@ pub enum SlowConsumer {
 
 /// A namespace's rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own in the configuration"
+)]
 pub struct Policy {
     /// What history keeps.
     pub retention: Retention,

@@ -28,6 +28,7 @@ const AHEAD_MAX: u64 = 300;
 struct Chance(u64);
 
 impl Chance {
+    #[expect(clippy::print_stdout, reason = "a test tells its seed")]
     fn new() -> Result<Self> {
         let seed = match std::env::var("SWITCHBOARD_TEST_SEED") {
             Ok(seed) => seed.parse::<u64>()?,
@@ -180,6 +181,7 @@ async fn publish(services: Services, mut received: watch::Receiver<Option<u64>>)
     }
 }
 
+#[expect(clippy::print_stdout, reason = "a test tells its figures")]
 async fn whatever_is_killed_a_user_is_sent_everything_it_has_not_acknowledged(
     transport: Transport,
 ) -> Result<()> {

@@ -22,7 +22,7 @@ async fn record_ttl(server: &Server) -> i64 {
 /// The epoch is what a mark is about: it must not go before the mark, whoever leaves the channel meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_channels_record_lives_as_long_as_its_marks() {
-    const IDLE: Duration = Duration::from_secs(60);
+    const IDLE: Duration = Duration::from_mins(1);
     const MARK: Duration = Duration::from_hours(1);
     let server = Server::start(&[]).await;
     let mut config = server.config();

@@ -97,9 +97,10 @@ pub(super) async fn answer(
                 ..
             }),
         ) => {
-            let mut shard = local.borrow_mut();
-            let taken = shard.acknowledge(slot, generation, &channel, offset, id.is_some());
-            drop(shard);
+            let taken = {
+                let mut shard = local.borrow_mut();
+                shard.acknowledge(slot, generation, &channel, offset, id.is_some())
+            };
             match taken {
                 // The engine has it already, or nobody waits for that.
                 Ok(None) => Ok(Answer::Ack),

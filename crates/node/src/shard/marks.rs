@@ -227,9 +227,9 @@ impl Shard {
         let marked: Vec<_> = live
             .filter_map(|&slot| of.get(&(slot, at)).cloned())
             .collect();
-        marked
-            .into_iter()
-            .for_each(|marking| self.use_marking(marking));
+        for marking in marked {
+            self.use_marking(marking);
+        }
     }
 
     /// Lets go of a subscription's marking: what is acknowledged and not written yet is written all the same.
@@ -261,8 +261,9 @@ impl Shard {
             .iter()
             .filter_map(|s| of.get(&(slot, s.channel)));
         let due: Vec<_> = marked.filter(due).cloned().collect();
-        due.into_iter()
-            .for_each(|marking| self.use_marking(marking));
+        for marking in due {
+            self.use_marking(marking);
+        }
     }
 
     /// Has the engine told that a mark is in use, wherever it is.

@@ -203,7 +203,7 @@ async fn an_engine_that_is_away_is_told_of_and_asked_again() {
         settle(&place).await;
         drop(client);
         settle(&place).await;
-        tokio::time::sleep(Duration::from_secs(60)).await; // waits: moves the paused clock
+        tokio::time::sleep(Duration::from_mins(1)).await; // waits: moves the paused clock
         settle(&place).await;
         assert!(!place.local.borrow().markings.are_written());
         assert_eq!(place.shared.metrics.acks_given_up.get(), 1);
