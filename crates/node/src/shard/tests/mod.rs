@@ -16,4 +16,5 @@ mod presence;
 mod refills;
 mod several;
 mod slow;
+mod stops;
 mod turns;

@@ -38,7 +38,7 @@ pub(crate) struct Place {
     pub(crate) engine: Arc<HeldEngine>,
 }
 
-struct NoTokens;
+pub(crate) struct NoTokens;
 
 impl TokenVerifier for NoTokens {
     fn verify<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Arc<Identity>, TokenError>> {
@@ -55,7 +55,7 @@ pub(crate) fn channel(name: &str) -> ChannelName {
     ChannelName::parse(name).unwrap()
 }
 
-fn policies() -> PolicyTable {
+pub(crate) fn policies() -> PolicyTable {
     let of = |slow_consumer, presence| Policy {
         slow_consumer,
         presence,
