@@ -20,7 +20,7 @@ pub struct Config {
 
 impl Config {
     /// The base that all tests start from. Namespaces: `chat` (history), `room` (history, presence, joins and leaves are
-    /// sent), `tiny` (three publications of history), `live` (no history), and for slow consumers `close`, `drop`, `keep`.
+    /// sent), `tiny` (three publications of history), `inbox` (durable), `live` (no history), and for slow consumers `close`, `drop`, `keep`.
     pub(crate) fn base(api_secret: &str, token_secret: &str) -> Self {
         let text = format!(
             r#"
@@ -61,6 +61,11 @@ presence_grace_s = 0.3
 
 [namespaces.tiny]
 history_count = 3
+
+[namespaces.inbox]
+durable = true
+history_count = 100_000
+history_bytes = 67_108_864
 
 [namespaces.live]
 history_count = 0

@@ -14,7 +14,7 @@ pub struct Request {
 /// Where a subscription starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Start {
-    /// With what comes next.
+    /// With what comes next; in a durable channel with what its user has not acknowledged.
     #[default]
     Live,
     /// With the last so many publications of history.

@@ -109,6 +109,10 @@ pub struct Reply {
 
 /// What a channel offers, told when a subscription starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own on the wire"
+)]
 pub struct Offer {
     /// Missed publications can be recovered.
     pub recovery: bool,
@@ -116,6 +120,8 @@ pub struct Offer {
     pub presence: bool,
     /// Joins and leaves are pushed.
     pub join_leave: bool,
+    /// The user's acknowledgements are kept.
+    pub durable: bool,
 }
 
 /// The result of a command that worked, one variant a command.
@@ -155,6 +161,8 @@ pub enum Answer {
         /// Where the channel stands.
         position: Position,
     },
+    /// Of `ack`.
+    Ack,
     /// Of `refresh`.
     Refresh {
         /// When the new token ends, milliseconds since 1970.

@@ -9,10 +9,11 @@
 //!
 //! Reading order: [`channel`], [`position`], [`publication`], [`identity`], [`grants`], [`policy`], [`limits`];
 //! then what clients and hub say to each other, [`command`], [`frame`], [`error`], [`close`], [`presence`];
-//! then the machines, [`sync`], [`outbox`], [`cursor`], [`wheel`], [`rate`], [`revocation`].
+//! then the machines, [`sync`], [`acks`], [`outbox`], [`cursor`], [`wheel`], [`rate`], [`revocation`].
 //!
 //! To add a command: a variant in [`command::Command`], its answer in [`frame::Answer`]; the compiler lists the rest.
 
+pub mod acks;
 pub mod channel;
 pub mod close;
 pub mod command;

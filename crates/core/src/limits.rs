@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+/// Acknowledgements of one subscription whose replies may wait for the engine while its session's next commands are worked
+/// on; with one more they wait too. More than the default burst of commands. No setting: whoever needs more acknowledges
+/// less often, for the newest covers all before it.
+pub const ACKS_AWAITED_MAX: usize = 256;
+
 /// The bounds of a node. All of them hold per node unless a field says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {

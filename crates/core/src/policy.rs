@@ -45,6 +45,10 @@ pub enum SlowConsumer {
 
 /// A namespace's rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own in the configuration"
+)]
 pub struct Policy {
     /// What history keeps.
     pub retention: Retention,
@@ -60,6 +64,11 @@ pub struct Policy {
     pub slow_consumer: SlowConsumer,
     /// Whether every session, whatever its token grants, may subscribe.
     pub public: bool,
+    /// Whether each user has a mark in each channel: how far it has acknowledged, and where its next subscription starts.
+    /// Needs `retention`.
+    pub durable: bool,
+    /// How long a mark is kept that nobody uses. Whoever comes back later is as new as on the first day.
+    pub durable_ttl: Duration,
 }
 
 impl Default for Policy {
@@ -77,12 +86,21 @@ impl Default for Policy {
             presence_grace: Duration::from_secs(10),
             slow_consumer: SlowConsumer::Close,
             public: false,
+            durable: false,
+            durable_ttl: Duration::from_hours(30 * 24),
         }
     }
 }
 
 /// What namespaces may not begin with: such names are the hub's own.
 pub const RESERVED: char = '~';
+
+impl Policy {
+    /// Whether its channels are durable: without anything retained there is nothing to come back to.
+    pub fn is_durable(&self) -> bool {
+        self.durable && self.retention.keeps_any()
+    }
+}
 
 /// The policies of all namespaces.
 #[derive(Clone, Debug, Default)]

@@ -93,6 +93,12 @@ impl<T: Placed> CatchUp<T> {
         }
     }
 
+    /// Starts after a position after all: what was found out between the making of the machine and its first read.
+    pub fn begin_after(&mut self, position: Position) {
+        debug_assert!(self.at.is_none(), "it has begun");
+        self.start = Start::After(position);
+    }
+
     /// Where it stands since the last read.
     pub fn position(&self) -> Option<Position> {
         self.at

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use switchboard_core::{ChannelName, ChannelPattern, NodeId, Revocation, SessionId};
+use switchboard_core::{ChannelName, ChannelPattern, NodeId, Position, Revocation, SessionId};
 use switchboard_engine::{
-    ChannelPage, Counts, Engine, EngineError, History, JoinRequest, Leaving, MemberPage,
-    MemberQuery, PublishRequest, Published, Read, Sink,
+    ChannelPage, Counts, Engine, EngineError, History, JoinRequest, Leaving, Mark, MarkOf,
+    MemberPage, MemberQuery, PublishRequest, Published, Read, Sink,
 };
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ use crate::keys::{Partition, inbox};
 use crate::presence::{self, Presence};
 use crate::revocations::{self, Known};
 use crate::shards::{self, Map, Shard, Shards};
-use crate::{history, listing, nodes, publish};
+use crate::{history, listing, marks, nodes, publish};
 
 /// How often channels that nobody follows any more are looked for.
 const LINGER_TICK: Duration = Duration::from_millis(500);
@@ -288,6 +288,15 @@ impl Engine for RedisEngine {
     async fn revocations(&self) -> Result<Vec<Revocation>, EngineError> {
         let all = revocations::all(&self.core.shards, &self.core.revocations);
         self.within(all).await
+    }
+
+    async fn mark(&self, of: &MarkOf, start: Option<Position>) -> Result<Mark, EngineError> {
+        self.within(marks::mark(&self.core.shards, of, start)).await
+    }
+
+    async fn acknowledge(&self, of: &MarkOf, position: Position) -> Result<(), EngineError> {
+        self.within(marks::acknowledge(&self.core.shards, of, position))
+            .await
     }
 
     async fn check(&self) -> Result<(), EngineError> {

@@ -8,6 +8,7 @@
 //! | `sb{17}m:chat:42` | hash | epoch, offset and counters; see `scripts/` |
 //! | `sb{17}s:chat:42` | stream | history; entry `0-<offset>` |
 //! | `sb{17}i:chat:42:<id>` | string | the position that a publication id got, for its window |
+//! | `sb{17}a:7:chat:42:ann` | string | the mark of user `ann` there, until nobody has used it for its ttl; 7 is the name's length |
 //! | `sb{17}h:chat:42` | hash | members: first session to record |
 //! | `sb{17}z:chat:42` | sorted set | the same sessions by the number of their joining |
 //! | `sb{17}k:chat:42` | hash | sessions that hold the place of another one's member, to that one |
@@ -108,6 +109,13 @@ impl Keys {
         Bytes::from(self.named(partition, 'i', &format!("{channel}:{id}")))
     }
 
+    /// A user's mark. Both names may have any sign in them, so the length tells where the one ends.
+    pub(crate) fn mark(&self, channel: &ChannelName, user: &str) -> Bytes {
+        let partition = self.partition(channel.as_str());
+        let of = format!("{}:{channel}:{user}", channel.as_str().len());
+        Bytes::from(self.named(partition, 'a', &of))
+    }
+
     pub(crate) fn index(&self, partition: Partition) -> Bytes {
         Bytes::from(format!("{}{{{}}}n", self.prefix, partition.0))
     }
@@ -185,6 +193,16 @@ mod tests {
     }
 
     #[test]
+    fn marks_of_two_are_never_one() {
+        // All in one partition, so that nothing but the rest of the key tells them apart.
+        let keys = Keys::new("sb", 1);
+        let pairs = [("a:b", "c"), ("a", "b:c"), ("a:b:c", ""), ("a", ":b:c")];
+        let marks = pairs.map(|(name, user)| keys.mark(&channel(name), user));
+        let distinct: std::collections::BTreeSet<_> = marks.iter().collect();
+        assert_eq!(distinct.len(), pairs.len(), "{marks:?}");
+    }
+
+    #[test]
     fn everything_of_a_channel_is_in_one_slot() {
         let keys = Keys::new("sb", 512);
         // Braces are allowed in names: the tag is the first pair.
@@ -195,6 +213,7 @@ mod tests {
                 keys.of(Of::Meta, &name),
                 keys.of(Of::Stream, &name),
                 keys.id(&name, "order {1}"),
+                keys.mark(&name, "ann {2}"),
                 keys.index(partition),
                 keys.members_of_lease(partition, "ab"),
                 Bytes::from(keys.pub_sub(&name)),

@@ -5,6 +5,8 @@
 //! seconds, and the node reads it from history.
 //!
 //! Redis must not evict what has no expiry (`maxmemory-policy noeviction` or a `volatile` one): members and leases have none.
+//! With durable namespaces it must evict nothing (`noeviction`): a mark has an expiry, and a user whose mark was evicted
+//! is taken for a new one, which no gap can tell.
 //!
 //! Deliberately absent: files and environment (the server reads them), sessions, formats, and what nodes tell each other: the engine
 //! carries their messages through Redis and does not read them. Nothing is sent twice: a write that got no answer is reported as one that may have happened, and
@@ -13,7 +15,8 @@
 //! an append-only file make that rare).
 //!
 //! Reading order: [`config`]; `keys` (what things are called) and `wire` (how they are written); `connect` (the client library, and nothing
-//! else knows it); `shards` (which server) and `scripts` (what it is asked to do); `publish`, `history`, `listing`, `presence`, `nodes`, `revocations`;
+//! else knows it); `shards` (which server) and `scripts` (what it is asked to do); `publish`, `history`, `listing`, `marks`,
+//! `presence`, `nodes`, `revocations`;
 //! `follow` (how the node hears of it all, and knows that it does); `engine` (the whole).
 //!
 //! To add an operation: a script in `scripts/`, a row in `scripts.rs`, a function that calls it, and a check in the conformance suite.
@@ -27,6 +30,7 @@ mod follow;
 mod history;
 mod keys;
 mod listing;
+mod marks;
 mod nodes;
 mod presence;
 mod publish;

@@ -42,6 +42,7 @@ scripts! {
     REMOVE = "remove.lua";
     NAMES = "names.lua";
     LIST = "list.lua";
+    MARK = "lib.lua" "mark.lua";
     CANARY = "canary.lua";
     COMPARE = "lib.lua" "compare.lua";
     JOIN = "lib.lua" "presence.lua" "join.lua";

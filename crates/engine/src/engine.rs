@@ -5,12 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use switchboard_core::{
-    ChannelName, ChannelPattern, NodeId, PresenceEvent, Publication, Revocation, SessionId,
+    ChannelName, ChannelPattern, NodeId, Position, PresenceEvent, Publication, Revocation,
+    SessionId,
 };
 
 use crate::request::{
-    ChannelPage, Counts, EngineError, History, Interrupted, JoinRequest, Leaving, MemberPage,
-    MemberQuery, PublishRequest, Published, Read,
+    ChannelPage, Counts, EngineError, History, Interrupted, JoinRequest, Leaving, Mark, MarkOf,
+    MemberPage, MemberQuery, PublishRequest, Published, Read,
 };
 
 /// What keeps history and presence and carries publications between nodes.
@@ -101,6 +102,22 @@ pub trait Engine: Send + Sync + 'static {
 
     /// All revocations that are kept. They outlive a node as everything else that the engine keeps.
     async fn revocations(&self) -> Result<Vec<Revocation>, EngineError>;
+
+    /// Tells where a user's mark in a channel is; where there is none, makes one: at `start`, or where the channel stands if
+    /// that is nothing or beyond it. A `start` of an epoch that is over is taken as it is, for it tells that something was
+    /// missed. Reading a mark and making it are one step, so two first subscriptions agree. Using it keeps it, and
+    /// the channel's epoch, for its `ttl` from then on.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn mark(&self, of: &MarkOf, start: Option<Position>) -> Result<Mark, EngineError>;
+
+    /// Moves a mark to `position`, unless it is there or further already, or the position is of an epoch that is over: a mark
+    /// never moves back. One that has expired is made anew.
+    ///
+    /// # Errors
+    /// `Unavailable`; doing it again does no harm.
+    async fn acknowledge(&self, of: &MarkOf, position: Position) -> Result<(), EngineError>;
 
     /// Tells whether commands and deliveries work: what `/readyz` asks.
     async fn check(&self) -> Result<(), EngineError>;

@@ -22,5 +22,5 @@ pub use faulty::{FaultPlan, FaultyEngine, FaultySink};
 pub use memory::{MemoryConfig, MemoryEngine, MemoryStats};
 pub use request::{
     ChannelInfo, ChannelPage, Counts, EngineError, History, Interrupted, JoinRequest, Leaving,
-    MemberPage, MemberQuery, PublishRequest, Published, Read, ReadFrom,
+    Mark, MarkOf, MemberPage, MemberQuery, PublishRequest, Published, Read, ReadFrom,
 };

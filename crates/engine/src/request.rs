@@ -136,6 +136,27 @@ pub struct Counts {
     pub users: u64,
 }
 
+/// Names a mark: how far a user has acknowledged a durable channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarkOf {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The user.
+    pub user: UserId,
+    /// How long the mark is kept from its last use on.
+    pub ttl: Duration,
+}
+
+/// Where a mark is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The last position acknowledged. It may be of an epoch that is over, or history may no longer reach back to it: a
+    /// read after it says so.
+    pub position: Position,
+    /// There was none: it has been made.
+    pub made: bool,
+}
+
 /// A page of channels.
 #[derive(Clone, Debug, Default)]
 pub struct ChannelPage {

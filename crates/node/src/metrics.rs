@@ -57,6 +57,11 @@ pub struct Metrics {
     pub command_errors: Family<CauseLabel, Counter>,
     /// Commands taken.
     pub commands: Counter,
+    /// Acknowledgements written to the engine: of those that came in a row only the last.
+    pub acks_written: Counter,
+    /// Acknowledgements that the engine did not take before their session was long gone: their users are sent again what they
+    /// were about.
+    pub acks_given_up: Counter,
     /// Sessions that did not answer a ping in time.
     pub heartbeats_missed: Counter,
     /// Times that the engine said something may have been lost.
@@ -85,6 +90,8 @@ impl Default for Metrics {
             handshake_refusals: Family::default(),
             command_errors: Family::default(),
             commands: Counter::default(),
+            acks_written: Counter::default(),
+            acks_given_up: Counter::default(),
             heartbeats_missed: Counter::default(),
             interruptions: Counter::default(),
             node_messages_dropped: Counter::default(),
@@ -154,6 +161,16 @@ impl Metrics {
             "commands",
             "Commands taken from clients",
             self.commands.clone(),
+        );
+        registry.register(
+            "acks_written",
+            "Acknowledgements of durable subscriptions written to the engine",
+            self.acks_written.clone(),
+        );
+        registry.register(
+            "acks_given_up",
+            "Acknowledgements that could not be written: what they were about is sent again",
+            self.acks_given_up.clone(),
         );
         registry.register(
             "heartbeats_missed",

@@ -262,6 +262,7 @@ fn write_answer(answer: &Answer) -> Outcome {
                 .collect(),
             position: Some(write_position(*position)),
         }),
+        Answer::Ack => Outcome::Ack(proto::AckResult {}),
         Answer::Refresh { expires_at_ms } => Outcome::Refresh(proto::RefreshResult {
             expires_at: expires_at_ms.map_or(0, signed),
         }),
@@ -304,11 +305,13 @@ fn write_offer(offer: Offer) -> proto::Policy {
         recovery,
         presence,
         join_leave,
+        durable,
     } = offer;
     proto::Policy {
         recovery,
         presence,
         join_leave,
+        durable,
     }
 }
 

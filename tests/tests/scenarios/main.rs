@@ -4,6 +4,7 @@ mod channels;
 mod commands;
 mod descriptors;
 mod drain;
+mod durable;
 mod expiry;
 mod fan_out;
 mod heartbeat;

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use switchboard_core::{ChannelName, ChannelPattern, NodeId, Revocation, SessionId};
+use switchboard_core::{ChannelName, ChannelPattern, NodeId, Position, Revocation, SessionId};
 use switchboard_engine::{
-    ChannelPage, Counts, Engine, EngineError, History, JoinRequest, Leaving, MemberPage,
-    MemberQuery, PublishRequest, Published, Read,
+    ChannelPage, Counts, Engine, EngineError, History, JoinRequest, Leaving, Mark, MarkOf,
+    MemberPage, MemberQuery, PublishRequest, Published, Read,
 };
 use tokio::sync::{Semaphore, watch};
 
@@ -140,6 +140,14 @@ impl Engine for Stalling {
         limit: usize,
     ) -> Result<ChannelPage, EngineError> {
         self.engine.channels(pattern, after, limit).await
+    }
+
+    async fn mark(&self, of: &MarkOf, start: Option<Position>) -> Result<Mark, EngineError> {
+        self.engine.mark(of, start).await
+    }
+
+    async fn acknowledge(&self, of: &MarkOf, position: Position) -> Result<(), EngineError> {
+        self.engine.acknowledge(of, position).await
     }
 
     async fn check(&self) -> Result<(), EngineError> {

@@ -95,7 +95,9 @@ local function remove(k, place, r, ttl, now)
   redis.call('SREM', of_lease(k, r.lease), entry(k, place))
   announce(k, 3, place, r, now)
   if redis.call('ZCARD', k.order) == 0 then
-    keep(k.meta, { x = 0 }, ttl, now)
+    -- Marks keep the record longer: see mark.lua.
+    local marked = tonumber(redis.call('HGET', k.meta, 'd') or 0)
+    keep(k.meta, { x = 0 }, math.max(ttl, marked - now), now)
   end
 end
 

@@ -5,6 +5,7 @@ mod conformance;
 mod interruptions;
 mod load;
 mod many;
+mod marks;
 mod nodes;
 mod security;
 mod sentinel;

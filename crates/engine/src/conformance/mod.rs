@@ -19,6 +19,7 @@ mod follower;
 mod graces;
 mod history;
 mod idempotency;
+mod marks;
 mod nodes;
 mod order;
 mod passing;
@@ -156,6 +157,13 @@ const CHECKS: &[Check] = checks! {
     "an anonymous member takes nobody's place" => graces::anonymous,
     "messages reach the node that they are for, and no other" => nodes::messages_reach_their_node,
     "revocations are kept for all nodes, the later of two" => nodes::revocations_are_kept,
+    "a first mark is where the channel stands, and each user's in each channel is its own" => marks::first_subscription,
+    "a mark never moves back" => marks::never_backwards,
+    "a start makes a mark and moves none" => marks::explicit_start,
+    "7 a mark of an epoch that is over is none in the next" => marks::epoch_changes,
+    "a mark expires when nobody uses it" => marks::expires,
+    "a mark keeps its channel's epoch" => marks::outlives_members,
+    "nodes that share channels share marks" => marks::shared_by_nodes,
     "9 a sink without room holds publishers back and loses nothing" => pressure::waits_for_room,
     "9 a publisher does not wait for ever" => pressure::ends_without_room,
     "9 an engine that has shut down answers" => pressure::shutdown,

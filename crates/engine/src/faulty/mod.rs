@@ -17,14 +17,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use switchboard_core::{ChannelName, ChannelPattern, NodeId, Revocation, SessionId};
+use switchboard_core::{ChannelName, ChannelPattern, NodeId, Position, Revocation, SessionId};
 
 pub use sink::{FaultCounts, FaultySink};
 
 use crate::engine::Engine;
 use crate::request::{
-    ChannelPage, Counts, EngineError, History, JoinRequest, Leaving, MemberPage, MemberQuery,
-    PublishRequest, Published, Read,
+    ChannelPage, Counts, EngineError, History, JoinRequest, Leaving, Mark, MarkOf, MemberPage,
+    MemberQuery, PublishRequest, Published, Read,
 };
 use chance::Chance;
 
@@ -240,6 +240,15 @@ impl Engine for FaultyEngine {
 
     async fn revocations(&self) -> Result<Vec<Revocation>, EngineError> {
         self.read_operation(self.engine.revocations()).await
+    }
+
+    async fn mark(&self, of: &MarkOf, start: Option<Position>) -> Result<Mark, EngineError> {
+        self.write_operation(self.engine.mark(of, start)).await
+    }
+
+    async fn acknowledge(&self, of: &MarkOf, position: Position) -> Result<(), EngineError> {
+        self.write_operation(self.engine.acknowledge(of, position))
+            .await
     }
 
     async fn check(&self) -> Result<(), EngineError> {

@@ -17,8 +17,8 @@ use super::idempotency::Ids;
 use super::presence::{self, Joined, Left, Members};
 use super::{Core, stripes::Record};
 use crate::request::{
-    Counts, EngineError, History, JoinRequest, Leaving, MemberPage, MemberQuery, PublishRequest,
-    Published, Read,
+    Counts, EngineError, History, JoinRequest, Leaving, Mark, MarkOf, MemberPage, MemberQuery,
+    PublishRequest, Published, Read,
 };
 
 /// A channel. What not every channel has is boxed and made when needed: most are empty most of the time.
@@ -35,6 +35,8 @@ pub(super) struct Channel {
     used_seconds: u32,
     /// Whether the node wants to hear of it.
     pub(super) followed: bool,
+    /// Whether users have marks in it; see `marks.rs`.
+    pub(super) marked: bool,
 }
 
 /// What sweeping took out of a channel, to be freed once the lock is released.
@@ -56,6 +58,7 @@ impl Channel {
             // Replaced by the first use; a channel that is only followed is used when that ends.
             used_seconds: u32::MAX,
             followed: false,
+            marked: false,
         }
     }
 
@@ -64,6 +67,11 @@ impl Channel {
             epoch: self.epoch,
             offset: self.top,
         }
+    }
+
+    /// Whether the channel stands at a position or has been there.
+    fn has_had(&self, position: Position) -> bool {
+        position.epoch == self.epoch && position.offset <= self.top
     }
 
     /// Whether anything was ever numbered here.
@@ -136,6 +144,7 @@ impl Channel {
             self.used(now);
         }
         self.followed
+            || self.marked
             || self.log.is_some()
             || self.ids.is_some()
             || self.members.is_some()
@@ -247,6 +256,35 @@ impl Core {
             position,
             duplicate: false,
         })
+    }
+
+    /// A user's mark, made if there is none.
+    pub(super) fn mark(&self, of: &MarkOf, start: Option<Position>) -> Result<Mark, EngineError> {
+        let now = self.clock.now();
+        let mut locked = self.stripes.lock(&of.channel);
+        let (Record { name, channel }, marks) = locked.marked()?;
+        channel.used(now);
+        let top = channel.position();
+        let beyond = |start: &Position| start.epoch == top.epoch && start.offset > top.offset;
+        let start = start.filter(|start| !beyond(start)).unwrap_or(top);
+        let mark = marks.mark(name, &of.user, start, now, now.plus(of.ttl), &self.marks)?;
+        channel.marked = true;
+        Ok(mark)
+    }
+
+    /// Moves a user's mark on.
+    pub(super) fn acknowledge(&self, of: &MarkOf, position: Position) -> Result<(), EngineError> {
+        let now = self.clock.now();
+        let mut locked = self.stripes.lock(&of.channel);
+        let (Record { name, channel }, marks) = locked.marked()?;
+        if !channel.has_had(position) {
+            return Ok(());
+        }
+        channel.used(now);
+        let until = now.plus(of.ttl);
+        marks.acknowledge(name, &of.user, position, now, until, &self.marks)?;
+        channel.marked = true;
+        Ok(())
     }
 
     /// Makes a session a member.

@@ -21,7 +21,7 @@ pub(super) async fn end_graces(core: Arc<Core>) {
     }
 }
 
-/// Drops what has aged out of histories, ids whose window is out, and channels that nobody uses.
+/// Drops what has aged out of histories, ids whose window is out, marks and channels that nobody uses.
 pub(super) async fn sweep(core: Arc<Core>) {
     let mut ticks = tokio::time::interval(core.config.sweep_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -40,6 +40,7 @@ fn sweep_stripe(core: &Core, index: usize) {
     let mut swept = Swept::default();
     let idle_ttl = core.config.idle_channel_ttl;
     let mut stripe = core.stripes.lock_at(index);
+    stripe.expire_marks(now, &core.marks);
     stripe.retain(
         |channel| channel.sweep(now, idle_ttl, &core.budget, &mut swept),
         || core.epochs.next(),

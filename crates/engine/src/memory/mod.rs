@@ -14,6 +14,7 @@ mod expiry;
 mod graces;
 mod history;
 mod idempotency;
+mod marks;
 mod presence;
 mod stripes;
 
@@ -32,14 +33,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::engine::{Engine, Sink};
 use crate::request::{
-    ChannelInfo, ChannelPage, Counts, EngineError, History, JoinRequest, Leaving, MemberPage,
-    MemberQuery, PublishRequest, Published, Read,
+    ChannelInfo, ChannelPage, Counts, EngineError, History, JoinRequest, Leaving, Mark, MarkOf,
+    MemberPage, MemberQuery, PublishRequest, Published, Read,
 };
 
 use budget::Budget;
 use clock::Clock;
 use epoch::Epochs;
 use graces::Graces;
+use marks::MarkCount;
 use stripes::{STRIPES, Stripes};
 
 /// The memory engine's bounds.
@@ -53,7 +55,9 @@ pub struct MemoryConfig {
     /// Publication ids remembered for a channel. Where it is reached the oldest are forgotten before their window is
     /// out, and counted in [`MemoryStats::ids_forgotten`].
     pub ids_per_channel_max: usize,
-    /// How long a channel without history, members or followers keeps its position.
+    /// Marks of durable subscriptions in all channels; a further one is refused with `Unavailable`. One costs some 150 bytes.
+    pub marks_max: usize,
+    /// How long a channel without history, members, marks or followers keeps its position.
     pub idle_channel_ttl: Duration,
     /// How often a slice of the channels is searched for what has expired; a round of all takes sixteen times as long.
     /// Reads never show what has expired, swept or not.
@@ -68,6 +72,7 @@ impl Default for MemoryConfig {
             history_bytes_max: 1024 * 1024 * 1024,
             channels_max: 10_000_000,
             ids_per_channel_max: 100_000,
+            marks_max: 1_000_000,
             idle_channel_ttl: Duration::from_hours(1),
             sweep_interval: Duration::from_secs(1),
             operation_timeout: Duration::from_secs(5),
@@ -82,6 +87,8 @@ pub struct MemoryStats {
     pub channels: usize,
     /// Bytes counted against [`MemoryConfig::history_bytes_max`].
     pub history_bytes: usize,
+    /// Marks of durable subscriptions.
+    pub marks: usize,
     /// Members that are gone but within their grace.
     pub graces: usize,
     /// Ids that were forgotten before their window was out, because a channel had too many. Ever rising.
@@ -106,6 +113,7 @@ impl MemoryEngine {
             sink,
             stripes: Stripes::new(epochs.next(), config.channels_max),
             graces: Graces::default(),
+            marks: MarkCount::new(config.marks_max),
             budget: Budget::new(config.history_bytes_max),
             revocations: Mutex::default(),
             clock: Clock::start(),
@@ -137,6 +145,7 @@ impl MemoryEngine {
         MemoryStats {
             channels: self.core.stripes.channels(),
             history_bytes: self.core.budget.used(),
+            marks: self.core.marks.marks(),
             graces: self.core.graces.len(),
             ids_forgotten: self.core.ids_forgotten.load(Ordering::Relaxed),
         }
@@ -318,6 +327,16 @@ impl Engine for MemoryEngine {
         Ok(revocations.all(clock::wall_ms()))
     }
 
+    async fn mark(&self, of: &MarkOf, start: Option<Position>) -> Result<Mark, EngineError> {
+        self.core.check_open()?;
+        self.core.mark(of, start)
+    }
+
+    async fn acknowledge(&self, of: &MarkOf, position: Position) -> Result<(), EngineError> {
+        self.core.check_open()?;
+        self.core.acknowledge(of, position)
+    }
+
     async fn check(&self) -> Result<(), EngineError> {
         self.core.check_open()
     }
@@ -337,6 +356,7 @@ struct Core {
     clock: Clock,
     stripes: Stripes,
     graces: Graces,
+    marks: MarkCount,
     budget: Budget,
     revocations: Mutex<Revocations>,
     epochs: Epochs,

@@ -9,11 +9,13 @@ use hashbrown::hash_table::{Entry, HashTable};
 use switchboard_core::{ChannelName, Epoch};
 
 use super::channel::Channel;
+use super::clock::Now;
+use super::marks::{MarkCount, Marks};
 use super::refused;
 use crate::request::EngineError;
 
 /// Enough that a million channels leave a thousand to each: sweeping a stripe or growing its table holds the lock for
-/// about 100 µs then. An empty stripe costs 64 bytes.
+/// about 100 µs then. An empty stripe costs some 100 bytes.
 pub(super) const STRIPES: usize = 1024;
 
 /// All channels.
@@ -29,6 +31,7 @@ struct Stripe {
     /// The epoch in which a channel without a record stands, at offset 0.
     fresh: Epoch,
     records: HashTable<Record>,
+    marks: Marks,
 }
 
 /// A channel and its name.
@@ -46,6 +49,7 @@ impl Stripes {
             Mutex::new(Stripe {
                 fresh,
                 records: HashTable::new(),
+                marks: Marks::default(),
             })
         };
         Self {
@@ -115,12 +119,20 @@ impl Locked<'_> {
     /// # Errors
     /// `Unavailable` when there are too many channels.
     pub(super) fn record_or_new(&mut self) -> Result<&mut Record, EngineError> {
+        self.marked().map(|(record, _)| record)
+    }
+
+    /// The same, and the marks in the stripe's channels.
+    ///
+    /// # Errors
+    /// `Unavailable` when there are too many channels.
+    pub(super) fn marked(&mut self) -> Result<(&mut Record, &mut Marks), EngineError> {
         let (name, stripes) = (self.name, self.stripes);
         let stripe = &mut *self.stripe;
         let is_it = |record: &Record| record.name == *name;
         let hash_of = |record: &Record| stripes.hasher.hash_one(&record.name);
         match stripe.records.entry(self.hash, is_it, hash_of) {
-            Entry::Occupied(found) => Ok(found.into_mut()),
+            Entry::Occupied(found) => Ok((found.into_mut(), &mut stripe.marks)),
             Entry::Vacant(vacant) => {
                 if stripes.channels.fetch_add(1, Ordering::Relaxed) >= stripes.channels_max {
                     stripes.channels.fetch_sub(1, Ordering::Relaxed);
@@ -130,7 +142,7 @@ impl Locked<'_> {
                     name: name.clone(),
                     channel: Channel::new(stripe.fresh),
                 };
-                Ok(vacant.insert(record).into_mut())
+                Ok((vacant.insert(record).into_mut(), &mut stripe.marks))
             }
         }
     }
@@ -145,6 +157,18 @@ pub(super) struct LockedStripe<'a> {
 impl LockedStripe<'_> {
     pub(super) fn iter(&self) -> impl Iterator<Item = &Record> {
         self.stripe.records.iter()
+    }
+
+    /// Forgets marks that have expired.
+    pub(super) fn expire_marks(&mut self, now: Now, count: &MarkCount) {
+        let (stripe, stripes) = (&mut *self.stripe, self.stripes);
+        let (marks, records) = (&mut stripe.marks, &mut stripe.records);
+        marks.expire(now, count, |name| {
+            let hash = stripes.hasher.hash_one(name);
+            if let Some(record) = records.find_mut(hash, |record| record.name == *name) {
+                record.channel.marked = false;
+            }
+        });
     }
 
     /// Removes the channels that `keep` refuses. `next_epoch` is asked when one of them had left its epoch's start.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard_core::{Position, Retention};
-use switchboard_engine::{Engine, EngineError, MemoryConfig, Read, ReadFrom};
+use switchboard_engine::{Engine, EngineError, MarkOf, MemoryConfig, Read, ReadFrom};
 
 use super::{engine, name, publication};
 
@@ -301,4 +301,47 @@ async fn dropping_the_engine_ends_its_tasks() {
     tokio::time::timeout(Duration::from_secs(10), gone)
         .await
         .expect("the tasks go on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn marks_are_bounded_and_keep_their_channel_until_they_expire() {
+    let config = MemoryConfig {
+        marks_max: 2,
+        idle_channel_ttl: Duration::from_secs(1),
+        ..MemoryConfig::default()
+    };
+    let (engine, _sink) = engine(config);
+    let of = |user: &str, ttl| MarkOf {
+        channel: name("a:1"),
+        user: user.into(),
+        ttl: Duration::from_secs(ttl),
+    };
+    let top = engine
+        .publish(publication(&name("a:1"), Retention::NONE))
+        .await
+        .unwrap()
+        .position;
+    engine.mark(&of("alice", 60), None).await.unwrap();
+    engine.mark(&of("bob", 600), None).await.unwrap();
+    let refused = engine.mark(&of("carol", 60), None).await;
+    assert!(
+        matches!(
+            &refused,
+            Err(EngineError::Unavailable {
+                may_have_happened: false,
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+    // What is there can be used all the same.
+    engine.acknowledge(&of("alice", 60), top).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(100)).await; // waits: moves the paused clock
+    assert_eq!(engine.stats().marks, 1, "alice's is freed unasked");
+    assert_eq!(engine.stats().channels, 1, "bob's mark keeps the channel");
+    let mark = engine.mark(&of("bob", 600), None).await.unwrap();
+    assert_eq!((mark.position, mark.made), (top, false));
+    engine.mark(&of("carol", 60), None).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(700)).await; // waits: moves the paused clock
+    assert_eq!((engine.stats().marks, engine.stats().channels), (0, 0));
 }

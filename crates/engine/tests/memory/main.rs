@@ -48,7 +48,7 @@ async fn memory_engine_keeps_the_promises() {
     report.expect_all_held();
     assert_eq!(
         report.skipped.len(),
-        3,
+        4,
         "only what needs several nodes or a lossy path is skipped:\n{report}"
     );
 }

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use crate::metrics::CauseLabel;
 use crate::publish::Publish;
 use crate::shard::subscribe::{Told, Wish, subscribe};
-use crate::shard::{Local, Shard};
+use crate::shard::{Local, Shard, marks};
 
 /// Executes a command that came over the session's own attachment, and replies there.
 pub(super) async fn run(
@@ -28,6 +28,10 @@ pub(super) async fn run(
     let Some(reply) = answer(local, slot, generation, asked, Answered::Here).await else {
         return;
     };
+    say(local, slot, generation, reply);
+}
+
+fn say(local: &Local, slot: u32, generation: u32, reply: Reply) {
     let mut shard = local.borrow_mut();
     if shard
         .slots
@@ -86,8 +90,47 @@ pub(super) async fn answer(
                 outcome => outcome,
             }
         }
+        (
+            Ok(()),
+            Ok(Request {
+                command: Command::Ack { channel, offset },
+                ..
+            }),
+        ) => {
+            let taken = {
+                let mut shard = local.borrow_mut();
+                shard.acknowledge(slot, generation, &channel, offset, id.is_some())
+            };
+            match taken {
+                // The engine has it already, or nobody waits for that.
+                Ok(None) => Ok(Answer::Ack),
+                // What comes next need not wait for the engine: so acknowledgements in a row are one write.
+                Ok(Some((waits, false))) if answered == Answered::Here => {
+                    let local = Rc::clone(local);
+                    tokio::task::spawn_local(async move {
+                        let outcome = marks::kept(waits).await;
+                        if let Some(reply) = conclude(&local, slot, id, outcome) {
+                            say(&local, slot, generation, reply);
+                        }
+                    });
+                    return None;
+                }
+                Ok(Some((waits, _))) => marks::kept(waits).await,
+                Err(error) => Err(error),
+            }
+        }
         (Ok(()), Ok(request)) => execute(local, slot, generation, request.command).await,
     };
+    conclude(local, slot, id, outcome)
+}
+
+/// Counts a command that has come to its end, and gives its reply if it is to have one.
+fn conclude(
+    local: &Local,
+    slot: u32,
+    id: Option<u64>,
+    outcome: Result<Answer, ClientError>,
+) -> Option<Reply> {
     let shared = Arc::clone(&local.borrow().shared);
     shared.metrics.commands.inc();
     if let Err(error) = &outcome {
@@ -164,10 +207,28 @@ async fn start_subscription(
         told,
         pinned,
     };
-    if told != Told::Frame {
-        return subscribe(local, slot, generation, wish, None).await;
-    }
     // A recovery goes at the reader's pace, and whoever polls may read only when the POST has been answered.
+    if told == Told::Frame || acknowledges(local, &wish.channel) {
+        return until_told(local, slot, generation, wish).await;
+    }
+    subscribe(local, slot, generation, wish, None).await
+}
+
+/// Whether the channel's subscribers acknowledge: then they are listened to while they catch up, or a long catching up that
+/// breaks off would begin anew where it began before.
+pub(super) fn acknowledges(local: &Local, channel: &ChannelName) -> bool {
+    let shard = local.borrow();
+    let policy = shard.shared.policies.policy(channel);
+    policy.is_some_and(|policy| policy.is_durable())
+}
+
+/// Subscribes a session; returns when the client has been told, and the rest goes on by itself.
+pub(super) async fn until_told(
+    local: &Local,
+    slot: u32,
+    generation: u32,
+    wish: Wish,
+) -> Result<Answer, ClientError> {
     let (opened, answer) = oneshot::channel();
     let local = Rc::clone(local);
     let mut subscribing =
@@ -241,7 +302,9 @@ async fn execute(
     };
     let grants = &identity.grants;
     match command {
-        Command::Subscribe { .. } => unreachable!("subscriptions have a way of their own"),
+        Command::Subscribe { .. } | Command::Ack { .. } => {
+            unreachable!("subscriptions and acknowledgements have ways of their own")
+        }
         Command::Unsubscribe { channel } => {
             let mut shard = local.borrow_mut();
             let at = shard.channels.find(&channel);
@@ -325,10 +388,6 @@ async fn execute(
         Command::Call { .. } => Err(ClientError::new(
             ErrorCode::NoService,
             "no service takes calls on this hub",
-        )),
-        Command::Ack { .. } => Err(ClientError::new(
-            ErrorCode::BadRequest,
-            "no namespace here is durable",
         )),
         Command::Refresh { token } => {
             let identity = verify(local, slot, generation, &token).await?;

@@ -8,8 +8,9 @@ use switchboard_protocol::cursor::Encoder;
 use switchboard_protocol::sse;
 
 use crate::shard::Shard;
+use crate::shard::channels::Channel;
 use crate::shard::mail::Delivery;
-use crate::shard::session::State;
+use crate::shard::session::{State, Subscription};
 
 /// What an id line is made in: the buffers stay, what is in them is of the last one.
 #[derive(Default)]
@@ -66,16 +67,26 @@ impl Shard {
         }
         let positions = session.subscriptions.iter().filter_map(|subscription| {
             let channel = &self.channels[subscription.channel];
-            let position = match &subscription.state {
-                State::Live => channel.position_at(subscription.at),
-                State::Ahead(offset) => channel.position.map(|p| Position {
-                    offset: *offset,
-                    ..p
-                }),
-                State::Syncing(syncing) => syncing.stands,
-            };
-            Some((channel.name.clone(), position?))
+            Some((channel.name.clone(), stands(channel, subscription)?))
         });
         cursor.positions.extend(positions);
+    }
+
+    /// Where a session stands in one of its channels: what it has been given, or is owed already.
+    pub(super) fn stands(&self, slot: u32, at: u32) -> Option<Position> {
+        let mut subscriptions = self.slots.get(slot)?.subscriptions.iter();
+        let subscription = subscriptions.find(|s| s.channel == at)?;
+        stands(&self.channels[at], subscription)
+    }
+}
+
+fn stands(channel: &Channel, subscription: &Subscription) -> Option<Position> {
+    match &subscription.state {
+        State::Live => channel.position_at(subscription.at),
+        State::Ahead(offset) => channel.position.map(|p| Position {
+            offset: *offset,
+            ..p
+        }),
+        State::Syncing(syncing) => syncing.stands,
     }
 }

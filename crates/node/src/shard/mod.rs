@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`mail`] (what comes in), this file (the loop), `slots` and `session` (what a session is), `channels`,
 //! `fan_out`, `ring` and `pending` (deliveries), `write`, `identify`, `queue` and `flush` (to one session), `subscribe` and `refill`
-//! (history), `socket`, `poll` and `command` (what clients say), `control` (what services say), `timers`, `ending`.
+//! (history), `marks` (durable subscriptions), `socket`, `poll` and `command` (what clients say), `control` (what services say), `timers`, `ending`.
 //!
 //! State lives in one cell. It is borrowed for a moment at a time and never across an await; what a task remembers of a session is its
 //! slot and generation.
@@ -18,6 +18,7 @@ mod fan_out;
 mod flush;
 mod identify;
 pub(crate) mod mail;
+mod marks;
 mod opened;
 mod pending;
 pub(crate) mod poll;
@@ -83,6 +84,7 @@ pub(crate) struct Shard {
     wake: Rc<Notify>,
     /// Channels without subscribers, and until when they are kept.
     unused: VecDeque<(u64, ChannelName)>,
+    markings: marks::Markings,
     scratch: Vec<u8>,
     inflater: Inflater,
     random: u32,
@@ -174,7 +176,9 @@ async fn run(index: u16, shared: Arc<Shared>, mailbox: Arc<Mailbox<Mail>>) {
             let mut shard = local.borrow_mut();
             shard.work();
             shard.answer_polls();
-            if shard.stopping && shard.slots.in_use(0).next().is_none() {
+            let none_left = shard.slots.in_use(0).next().is_none();
+            // The last acknowledgements of sessions that have gone are written first.
+            if shard.stopping && none_left && !shard.markings.are_written() {
                 return;
             }
         }
@@ -208,6 +212,7 @@ impl Shard {
                 placeless: 0,
                 wake: Rc::new(Notify::new()),
                 unused: VecDeque::new(),
+                markings: marks::Markings::default(),
                 scratch: vec![0; SCRATCH_BYTES],
                 inflater: Inflater::default(),
                 random: u32::from_le_bytes(seed) | 1,

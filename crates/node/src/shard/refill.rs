@@ -5,7 +5,7 @@ use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use switchboard_core::sync::Found;
-use switchboard_core::{ChannelName, Frame};
+use switchboard_core::{ChannelName, Frame, GapReason};
 use switchboard_engine::History;
 
 use crate::shard::channels::{Item, Refill};
@@ -94,6 +94,9 @@ impl Shard {
         let step = refill.catch_up.read(found);
         if let Some((position, reason)) = step.gap {
             self.shared.metrics.gap(reason.as_str());
+            if reason == GapReason::EpochChanged {
+                self.remake_marks(at);
+            }
             refill.items.push(
                 self.item(Frame::Gap {
                     channel: name.clone(),

@@ -100,7 +100,12 @@ pub(super) async fn begin_session(local: &Local, slot: u32, generation: u32, beg
             told: Told::Frame,
             pinned: false,
         };
-        if let Err(error) = subscribe(local, slot, generation, wish, None).await {
+        let subscribed = if command::acknowledges(local, &channel) {
+            command::until_told(local, slot, generation, wish).await
+        } else {
+            subscribe(local, slot, generation, wish, None).await
+        };
+        if let Err(error) = subscribed {
             // What the cursor remembers but the token no longer grants is not the client's fault.
             tracing::debug!(session.slot = slot, %channel, error = %error, named = index < named, "not subscribed");
             let mut shard = local.borrow_mut();

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use crate::dispatch::Follower;
 use crate::shard::channels::{Item, position};
 use crate::shard::mail::Delivery;
+use crate::shard::marks;
 use crate::shard::session::{State, Subscription, Syncing};
 use crate::shard::{Local, Shard, write};
 use crate::shared::engine_error;
@@ -39,8 +40,8 @@ pub(super) struct Wish {
 /// One attempt to subscribe. A session may be taken out of a channel and enter it again while an attempt waits for the
 /// engine; so what it does later, it does only to the subscription that it entered.
 #[derive(Clone, Copy, Debug)]
-struct Attempt {
-    slot: u32,
+pub(super) struct Attempt {
+    pub(super) slot: u32,
     generation: u32,
     number: u32,
 }
@@ -115,6 +116,11 @@ async fn catch_up(
     if policy.presence {
         join(local, attempt, name, policy).await?;
     }
+    let after_mark = if policy.is_durable() {
+        marks::begin(local, attempt, wish, policy).await?
+    } else {
+        None
+    };
     loop {
         let query = {
             let mut shard = local.borrow_mut();
@@ -140,7 +146,10 @@ async fn catch_up(
             };
             syncing.catch_up.read(found)
         };
-        if let Some(opening) = step.opening {
+        if let Some(mut opening) = step.opening {
+            if let Some(mark) = after_mark {
+                opening.recovered &= !mark.made;
+            }
             let answer = local.borrow_mut().tell(attempt, wish, opening, policy);
             if let Some(opened) = telling.opened.take() {
                 let _ = opened.send(answer.clone());
@@ -208,18 +217,19 @@ async fn join(
     Err(gone())
 }
 
-fn gone() -> ClientError {
+pub(super) fn gone() -> ClientError {
     ClientError::new(
         ErrorCode::NotSubscribed,
         "the subscription was ended meanwhile",
     )
 }
 
-fn offer(policy: &Policy) -> Offer {
+fn offer(policy: &Policy, named: bool) -> Offer {
     Offer {
         recovery: policy.retention.keeps_any(),
         presence: policy.presence,
         join_leave: policy.presence && policy.join_leave,
+        durable: policy.is_durable() && named,
     }
 }
 
@@ -301,7 +311,7 @@ impl Shard {
     }
 
     /// What an attempt has entered, if it is still there.
-    fn attempted(&mut self, attempt: Attempt) -> Option<&mut Subscription> {
+    pub(super) fn attempted(&mut self, attempt: Attempt) -> Option<&mut Subscription> {
         let session = self
             .slots
             .find(attempt.slot, attempt.generation)
@@ -310,7 +320,7 @@ impl Shard {
         subscriptions.find(|s| s.attempt == attempt.number)
     }
 
-    fn syncing(&mut self, attempt: Attempt) -> Option<&mut Syncing> {
+    pub(super) fn syncing(&mut self, attempt: Attempt) -> Option<&mut Syncing> {
         match &mut self.attempted(attempt)?.state {
             State::Syncing(syncing) => Some(syncing),
             State::Live | State::Ahead(_) => None,
@@ -331,7 +341,8 @@ impl Shard {
             position,
             recovered,
         } = opening;
-        let offer = offer(policy);
+        let session = self.slots.get(attempt.slot);
+        let offer = offer(policy, session.is_some_and(|s| s.identity.user.is_some()));
         let answer = Answer::Subscribe {
             position,
             recovered,

@@ -112,6 +112,7 @@ impl Shard {
         self.look_at_life(slot, now);
         self.look_at_heartbeat(slot, now);
         self.look_at_poll(slot, now);
+        self.refresh_marks(slot, now);
     }
 
     fn look_at_expiry(&mut self, slot: u32, now: u64) {

@@ -44,6 +44,7 @@ impl Shard {
             }
             State::Ahead(_) | State::Syncing(_) => self.remove_waiting(at, subscription.at),
         }
+        self.end_marking(slot, at);
         self.shared.metrics.subscriptions.dec();
         if subscription.present {
             let (shared, name) = (self.shared.clone(), self.channels[at].name.clone());

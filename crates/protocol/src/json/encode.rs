@@ -155,6 +155,7 @@ fn command_name(answer: &Answer) -> &'static str {
         Answer::Publish { .. } => "publish",
         Answer::Presence { .. } => "presence",
         Answer::History { .. } => "history",
+        Answer::Ack => "ack",
         Answer::Refresh { .. } => "refresh",
         Answer::Ping { .. } => "ping",
     }
@@ -167,7 +168,7 @@ fn write_answer(answer: &Answer, object: &mut Object<'_>) {
             recovered,
             offer,
         } => write_start(object, *position, *recovered, *offer),
-        Answer::Unsubscribe => {}
+        Answer::Unsubscribe | Answer::Ack => {}
         Answer::Publish { position } => write_position(*position, object.field("position")),
         Answer::Presence {
             members,
@@ -276,6 +277,9 @@ fn write_start(object: &mut Object<'_>, position: Position, recovered: bool, off
     policy.boolean("recovery", offer.recovery);
     policy.boolean("presence", offer.presence);
     policy.boolean("join_leave", offer.join_leave);
+    if offer.durable {
+        policy.boolean("durable", true);
+    }
     policy.close();
 }
 

@@ -98,6 +98,7 @@ pub(crate) fn frames() -> Vec<Frame> {
         recovery: true,
         presence,
         join_leave: false,
+        durable: false,
     };
     let reply = |id, outcome| Frame::Reply(Reply { id, outcome });
     let anonymous = Open {
@@ -149,6 +150,7 @@ pub(crate) fn frames() -> Vec<Frame> {
                 position: position(5),
             }),
         ),
+        reply(14, Ok(Answer::Ack)),
         reply(
             15,
             Ok(Answer::Refresh {
@@ -197,7 +199,10 @@ pub(crate) fn frames() -> Vec<Frame> {
             channel: channel("inbox:ann"),
             position: position(0),
             recovered: false,
-            offer: offer(false),
+            offer: Offer {
+                durable: true,
+                ..offer(false)
+            },
         },
         Frame::Unsubscribed {
             channel: channel("chat:1"),

@@ -131,6 +131,9 @@ pub(crate) struct PolicySection {
     presence_grace_s: Duration,
     slow_consumer: SlowConsumerName,
     public: bool,
+    durable: bool,
+    #[serde(deserialize_with = "seconds")]
+    durable_ttl_s: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -160,6 +163,8 @@ impl PolicySection {
                 SlowConsumerName::KeepLatest => SlowConsumer::KeepLatest,
             },
             public: self.public,
+            durable: self.durable,
+            durable_ttl: self.durable_ttl_s,
         }
     }
 }
@@ -189,6 +194,7 @@ pub(crate) struct EngineSection {
     pub(crate) history_bytes_max: usize,
     pub(crate) channels_max: usize,
     pub(crate) ids_per_channel_max: usize,
+    pub(crate) marks_max: usize,
     #[serde(rename = "idle_channel_ttl_s", deserialize_with = "seconds")]
     pub(crate) idle_channel_ttl: Duration,
     pub(crate) redis: RedisSection,

@@ -353,10 +353,16 @@ pub(crate) const SECTIONS: &[Section] = &[
                 "memory: publication ids remembered for a channel.",
             ),
             option(
+                "marks_max",
+                number(0, 1_000_000_000, "marks"),
+                Is("1_000_000"),
+                "memory: marks of users in durable channels; a further one is refused. One costs some 150 bytes.",
+            ),
+            option(
                 "idle_channel_ttl_s",
                 seconds(1.0, 365.0 * DAY_S),
                 Is("3600"),
-                "How long a channel without history, members or subscribers keeps its position.",
+                "How long a channel without history, members, marks or subscribers keeps its position.",
             ),
         ],
     },

@@ -10,7 +10,7 @@ use switchboard_auth::{
     AllowedOrigins, ApiKeyConfig, ApiKeySecret, ApiKeys, IssuerConfig, KeyConfig, KeyMaterial,
     KeySet, Scope, parse_algorithm,
 };
-use switchboard_core::{ChannelName, ChannelPattern, Grants, Limits, PolicyTable};
+use switchboard_core::{ChannelName, ChannelPattern, Grants, Limits, PolicyTable, SlowConsumer};
 use switchboard_engine::MemoryConfig;
 use switchboard_engine_redis::RedisConfig;
 use switchboard_transport::TrustedProxies;
@@ -140,6 +140,7 @@ impl Settings {
                 history_bytes_max: file.engine.history_bytes_max,
                 channels_max: file.engine.channels_max,
                 ids_per_channel_max: file.engine.ids_per_channel_max,
+                marks_max: file.engine.marks_max,
                 idle_channel_ttl: file.engine.idle_channel_ttl,
                 operation_timeout: limits.engine_timeout,
                 ..MemoryConfig::default()
@@ -288,6 +289,19 @@ impl Reader<'_> {
             let policy = section.policy();
             if policy.join_leave && !policy.presence {
                 self.refuse(&format!("{key}.join_leave"), "needs presence = true");
+            }
+            if policy.durable && !policy.retention.keeps_any() {
+                self.refuse(
+                    &format!("{key}.durable"),
+                    "needs history to come back to: history_count, history_bytes and history_age_s above 0",
+                );
+            }
+            // What is dropped would be acknowledged with what comes after it.
+            if policy.durable && policy.slow_consumer != SlowConsumer::Close {
+                self.refuse(
+                    &format!("{key}.durable"),
+                    "needs slow_consumer = \"close\": the others drop what is to be acknowledged",
+                );
             }
         }
         if let Err(error) = EnvFilter::from_str(&file.log.level) {

@@ -242,6 +242,14 @@ fn what_does_not_fit_together_is_refused() {
         &["namespaces.a.join_leave", "presence"],
     );
     check(
+        "[namespaces.a]\ndurable = true\nhistory_count = 0\n",
+        &["namespaces.a.durable", "history_count"],
+    );
+    check(
+        "[namespace_default]\ndurable = true\nslow_consumer = 'drop_oldest'\n",
+        &["namespace_default.durable", "slow_consumer"],
+    );
+    check(
         "[tokens]\nttl_default_s = 100\nttl_max_s = 10\n",
         &["tokens.ttl_default_s"],
     );

@@ -1,14 +1,15 @@
 //! A memory engine whose answers can be held up, one by one, and made to fail.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use switchboard_core::{ChannelName, ChannelPattern, NodeId, Revocation, SessionId};
+use switchboard_core::{ChannelName, ChannelPattern, NodeId, Position, Revocation, SessionId};
 use switchboard_engine::{
-    ChannelPage, Counts, Engine, EngineError, History, JoinRequest, Leaving, MemberPage,
-    MemberQuery, PublishRequest, Published, Read,
+    ChannelPage, Counts, Engine, EngineError, History, JoinRequest, Leaving, Mark, MarkOf,
+    MemberPage, MemberQuery, PublishRequest, Published, Read,
 };
 use tokio::sync::oneshot;
 
@@ -20,6 +21,8 @@ pub(crate) enum Operation {
     /// What a read has found, on its way back.
     ReadAnswer,
     Join,
+    Mark,
+    Acknowledge,
 }
 
 /// Lets a held operation go: on to the engine, or to fail (which it also does when this is dropped).
@@ -34,8 +37,14 @@ impl Held {
 pub(crate) struct HeldEngine {
     pub(crate) engine: Arc<dyn Engine>,
     held: Mutex<VecDeque<(Operation, oneshot::Receiver<()>)>>,
+    /// Other nodes follow the same channels: following, which the engine knows one of, does not end with this one's.
+    shared: bool,
     /// Sessions that were said to leave, in that order.
     pub(crate) left: Mutex<Vec<SessionId>>,
+    /// What was to be acknowledged, in that order, failed attempts included.
+    pub(crate) acknowledged: Mutex<Vec<Position>>,
+    /// How often marks were asked for.
+    pub(crate) marked: AtomicU64,
 }
 
 impl HeldEngine {
@@ -43,7 +52,18 @@ impl HeldEngine {
         Self {
             engine,
             held: Mutex::default(),
+            shared: false,
             left: Mutex::default(),
+            acknowledged: Mutex::default(),
+            marked: AtomicU64::new(0),
+        }
+    }
+
+    /// One node's hold on an engine that others use too.
+    pub(crate) fn of_several(engine: Arc<dyn Engine>) -> Self {
+        Self {
+            shared: true,
+            ..Self::new(engine)
         }
     }
 
@@ -87,7 +107,9 @@ impl Engine for HeldEngine {
     }
 
     async fn unfollow(&self, channel: &ChannelName) {
-        self.engine.unfollow(channel).await;
+        if !self.shared {
+            self.engine.unfollow(channel).await;
+        }
     }
 
     async fn read(&self, channel: &ChannelName, read: Read) -> Result<History, EngineError> {
@@ -153,6 +175,18 @@ impl Engine for HeldEngine {
         limit: usize,
     ) -> Result<ChannelPage, EngineError> {
         self.engine.channels(pattern, after, limit).await
+    }
+
+    async fn mark(&self, of: &MarkOf, start: Option<Position>) -> Result<Mark, EngineError> {
+        self.marked.fetch_add(1, Ordering::Relaxed);
+        self.pass(Operation::Mark).await?;
+        self.engine.mark(of, start).await
+    }
+
+    async fn acknowledge(&self, of: &MarkOf, position: Position) -> Result<(), EngineError> {
+        self.acknowledged.lock().unwrap().push(position);
+        self.pass(Operation::Acknowledge).await?;
+        self.engine.acknowledge(of, position).await
     }
 
     async fn check(&self) -> Result<(), EngineError> {

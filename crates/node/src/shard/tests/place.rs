@@ -10,7 +10,7 @@ use socket2::Socket;
 use switchboard_core::identity::BoxFuture;
 use switchboard_core::{
     ChannelName, ChannelPattern, ErrorCode, Grants, Identity, Limits, NodeId, Payload, Policy,
-    PolicyTable, SlowConsumer, TokenError, TokenVerifier,
+    PolicyTable, Retention, SlowConsumer, TokenError, TokenVerifier,
 };
 use switchboard_engine::{Engine, MemoryConfig, MemoryEngine, PublishRequest, Sink};
 use switchboard_protocol::wire::Wire;
@@ -39,7 +39,7 @@ pub(crate) struct Place {
     pub(crate) engine: Arc<HeldEngine>,
 }
 
-struct NoTokens;
+pub(crate) struct NoTokens;
 
 impl TokenVerifier for NoTokens {
     fn verify<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Arc<Identity>, TokenError>> {
@@ -56,11 +56,19 @@ pub(crate) fn channel(name: &str) -> ChannelName {
     ChannelName::parse(name).unwrap()
 }
 
-fn policies() -> PolicyTable {
+pub(crate) fn policies() -> PolicyTable {
     let of = |slow_consumer, presence| Policy {
         slow_consumer,
         presence,
         join_leave: presence,
+        ..Policy::default()
+    };
+    let inbox = Policy {
+        durable: true,
+        retention: Retention {
+            count_max: 20,
+            ..Policy::default().retention
+        },
         ..Policy::default()
     };
     let named = [
@@ -68,6 +76,7 @@ fn policies() -> PolicyTable {
         ("drop", of(SlowConsumer::DropOldest, false)),
         ("keep", of(SlowConsumer::KeepLatest, false)),
         ("room", of(SlowConsumer::Close, true)),
+        ("inbox", inbox),
     ];
     PolicyTable::new(named.map(|(name, policy)| (name.into(), policy)), None)
 }
@@ -79,6 +88,17 @@ impl Place {
 
     /// A place that sends in batches if it may, or one that never does.
     pub(crate) fn with_io_uring(io_uring: bool, limits: Limits) -> Self {
+        let alone = |sink| -> Arc<dyn Engine> { MemoryEngine::new(sink, MemoryConfig::default()) };
+        Self::on(1, io_uring, limits, |sink| HeldEngine::new(alone(sink)))
+    }
+
+    /// A place on a node of this number, with an engine of the test's own.
+    pub(crate) fn on(
+        id: u32,
+        io_uring: bool,
+        limits: Limits,
+        engine: impl FnOnce(Arc<dyn Sink>) -> HeldEngine,
+    ) -> Self {
         let metrics = Arc::new(Metrics::default());
         let dispatch = Arc::new(Dispatch::new(
             vec![Arc::new(Mailbox::new(limits.mailbox_len_max))],
@@ -90,11 +110,10 @@ impl Place {
             },
         ));
         let sink: Arc<dyn Sink> = Arc::<Dispatch>::clone(&dispatch);
-        let engine = MemoryEngine::new(sink, MemoryConfig::default());
-        let engine = Arc::new(HeldEngine::new(engine));
+        let engine = Arc::new(engine(sink));
         let clock = Clock::new();
         let shared = Arc::new(Shared {
-            id: NodeId(1),
+            id: NodeId(id),
             version: "0",
             limits,
             policies: policies(),
@@ -119,7 +138,7 @@ impl Place {
 
     /// Everything that may be asked for, with these channels to begin with.
     pub(crate) fn opening(transport: Transport, wire: Wire, channels: &[&str]) -> Opening {
-        let all: Vec<_> = ["close:*", "drop:*", "keep:*", "room:*"]
+        let all: Vec<_> = ["close:*", "drop:*", "keep:*", "room:*", "inbox:*"]
             .map(|pattern| ChannelPattern::parse(pattern).unwrap())
             .into();
         Opening {

@@ -60,4 +60,16 @@ pub(super) const POLICY: &[Setting] = &[
         Is("false"),
         "Whether every session may subscribe, whatever its token grants.",
     ),
+    option(
+        "durable",
+        Kind::Flag,
+        Is("false"),
+        "Whether each user's acknowledgements are kept: what it has not acknowledged comes first when it subscribes again, as far back as history reaches (history_count, history_bytes, history_age_s).",
+    ),
+    option(
+        "durable_ttl_s",
+        seconds(3600.0, 365.0 * DAY_S),
+        Is("2_592_000"),
+        "How long a user's mark in a durable channel is kept when nobody uses it; who comes back later begins anew.",
+    ),
 ];
