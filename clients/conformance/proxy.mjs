@@ -24,6 +24,8 @@ export class Proxy {
   #open = new Map();
   #counts = {};
   #silent = new WeakSet();
+  #isPaused = false;
+  #held = [];
 
   /** `target()` gives the hub's address, or nothing while there is none. */
   constructor(target, modes = {}) {
@@ -68,6 +70,16 @@ export class Proxy {
   /** From now on nothing passes on what is open, either way, and nothing is closed: the peer looks alive and is not. */
   halfOpen() {
     for (const socket of this.#open.keys()) this.#silent.add(socket);
+  }
+
+  /** Nothing passes until `resume`, and nothing is lost. */
+  pause() {
+    this.#isPaused = true;
+  }
+
+  resume() {
+    this.#isPaused = false;
+    for (const pass of this.#held.splice(0)) pass();
   }
 
   close() {
@@ -174,15 +186,19 @@ export class Proxy {
     outgoing.end();
   }
 
-  /** What bytes go through, one way: late, or never once the connection is half-open. */
+  /** What bytes go through, one way: late, once the proxy goes on, or never when the connection is half-open. */
   #wire(socket) {
-    const passes = () => !this.#silent.has(socket);
-    const delay = () => this.modes.delay_ms;
     return new Transform({
-      transform(chunk, _, done) {
-        if (!passes()) return; // never done: it takes nothing more, and the sender's buffers fill
-        if (delay() === 0) return done(null, chunk);
-        setTimeout(() => (passes() ? done(null, chunk) : undefined), delay());
+      // What a paused proxy holds is little, so that the hub feels a slow reader.
+      highWaterMark: 16_384,
+      transform: (chunk, _, done) => {
+        const pass = () => {
+          if (this.#silent.has(socket)) return; // never done: it takes nothing more, and the sender's buffers fill
+          if (this.#isPaused) this.#held.push(pass);
+          else done(null, chunk);
+        };
+        if (this.modes.delay_ms === 0) pass();
+        else setTimeout(pass, this.modes.delay_ms);
       },
     });
   }
