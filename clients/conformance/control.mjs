@@ -1,5 +1,6 @@
 // The control interface: JSON over HTTP, on loopback. One table of what can be asked.
 
+import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 
 import { Proxy } from './proxy.mjs';
@@ -31,10 +32,9 @@ export async function serveControl({ hub, identity }) {
     'POST /token': (body) => ({ token: mint(identity, body) }),
     'POST /publish': async ({ channel, count = 1, from = 0, pad = 0, data, id, tags, skip_history }) => {
       if (!(count >= 1 && count <= PUBLISH_COUNT_MAX)) throw new Error(`\`count\` is 1 to ${PUBLISH_COUNT_MAX}`);
-      const filler = pad > 0 ? { pad: 'x'.repeat(pad) } : {};
       const items = Array.from({ length: count }, (_, n) => ({
         channel,
-        data: data === undefined ? { n: from + n, ...filler } : data,
+        data: data === undefined ? { n: from + n, ...padding(pad) } : data,
         id: id === undefined ? undefined : count === 1 ? id : `${id}-${from + n}`,
         tags,
         skip_history,
@@ -102,6 +102,9 @@ export async function serveControl({ hub, identity }) {
     },
   };
 }
+
+/** Bytes that no compression makes less of. */
+const padding = (length) => (length > 0 ? { pad: randomBytes(Math.ceil(length * 0.75)).toString('base64').slice(0, length) } : {});
 
 async function readBody(incoming) {
   let text = '';

@@ -4,8 +4,9 @@ import { connect } from 'node:http2';
 
 import { bytes, fields, first, number, present } from './wire.mjs';
 
-/** What one PublishBatch may carry, by the hub's default. */
-const BATCH = 1000;
+/** What one PublishBatch may carry: the hub's default for items, and well below it for bytes. */
+const BATCH_ITEMS = 1000;
+const BATCH_BYTES = 1 << 20;
 const DEADLINE_MS = 20_000;
 
 /** A connection to the control API, opened anew when it has ended. */
@@ -27,7 +28,12 @@ export class Services {
   #call(method, request) {
     if (!this.#session || this.#session.closed || this.#session.destroyed) {
       this.#session = connect(`http://${this.#address}`);
-      this.#session.on('error', () => {});
+      const session = this.#session;
+      // What is under way ends by itself; the next call opens another.
+      session.on('error', () => {}).on('goaway', () => {
+        if (this.#session === session) this.#session = undefined;
+        session.close();
+      });
     }
     const head = Buffer.alloc(5);
     head.writeUInt32BE(request.length, 1);
@@ -59,9 +65,8 @@ export class Services {
   /** Publishes items `{channel, data, id, tags, skip_history}` in order and gives the position of each. */
   async publish(items) {
     const positions = [];
-    for (let at = 0; at < items.length; at += BATCH) {
-      const batch = items.slice(at, at + BATCH);
-      const answer = await this.#call('PublishService/PublishBatch', Buffer.concat(batch.map((item) => bytes(1, encoded(item)))));
+    for (const batch of batches(items.map((item) => bytes(1, encoded(item))))) {
+      const answer = await this.#call('PublishService/PublishBatch', Buffer.concat(batch));
       for (const [, result] of fields(answer)) {
         const refused = first(result, 2);
         if (refused) throw new Error(`publish: ${first(refused, 1)}: ${first(refused, 2)}`);
@@ -93,6 +98,22 @@ export class Services {
     const request = [targeted(target), code === undefined ? Buffer.alloc(0) : present(2, code), bytes(3, reason), number(4, reconnect)];
     await this.#call('SessionService/Disconnect', Buffer.concat(request));
   }
+}
+
+/** Items as batches that the hub takes, in order. */
+function* batches(items) {
+  let batch = [];
+  let length = 0;
+  for (const item of items) {
+    if (batch.length === BATCH_ITEMS || (batch.length > 0 && length + item.length > BATCH_BYTES)) {
+      yield batch;
+      batch = [];
+      length = 0;
+    }
+    batch.push(item);
+    length += item.length;
+  }
+  if (batch.length > 0) yield batch;
 }
 
 function encoded({ channel, data, id, tags = {}, skip_history }) {
