@@ -11,7 +11,7 @@ import type { Start } from './machine/subscription.js';
 import type { Frame, HistoryResult, Message, Open, Position, PresenceResult } from './protocol.js';
 import { PendingRequests, type RequestOptions } from './requests.js';
 import { Session } from './session.js';
-import { type HistoryOptions, type PresenceOptions, type PublishOptions, Subscription, type SubscriptionHost } from './subscription.js';
+import type { HistoryOptions, PresenceOptions, PublishOptions, Subscription, SubscriptionHost } from './subscription.js';
 import { type GetToken, isFinal, Tokens } from './tokens.js';
 import type { Link, LinkOptions, OpenLink, WebSocketConstructor } from './transport/link.js';
 import { openPoll } from './transport/poll.js';
@@ -258,23 +258,26 @@ export class Client extends Emitter<ClientEvents> implements SubscriptionHost {
   #openLink(transport: TransportName, candidate: boolean): void {
     const isMine = () => link === (candidate && this.#link !== link ? this.#candidate : this.#link);
     const isCurrent = () => link === this.#link;
-    const link = OPENERS[transport]({ ...this.#linkOptions, token: this.#token }, {
-      heard: () => {
-        if (isCurrent()) this.#handle({ on: 'heard' });
+    const link = OPENERS[transport](
+      { ...this.#linkOptions, token: this.#token },
+      {
+        heard: () => {
+          if (isCurrent()) this.#handle({ on: 'heard' });
+        },
+        frame: (frame) => {
+          if (!isMine()) return;
+          if (frame.open) this.#opened(frame.open, transport, !isCurrent());
+          else if (isCurrent()) this.#take(frame);
+        },
+        lost: (loss) => {
+          if (isCurrent()) this.#lost({ on: 'lost', loss });
+          else if (link === this.#candidate) {
+            this.#candidate = undefined;
+            this.#handle({ on: 'candidateLost' });
+          }
+        },
       },
-      frame: (frame) => {
-        if (!isMine()) return;
-        if (frame.open) this.#opened(frame.open, transport, !isCurrent());
-        else if (isCurrent()) this.#take(frame);
-      },
-      lost: (loss) => {
-        if (isCurrent()) this.#lost({ on: 'lost', loss });
-        else if (link === this.#candidate) {
-          this.#candidate = undefined;
-          this.#handle({ on: 'candidateLost' });
-        }
-      },
-    });
+    );
     if (candidate) this.#candidate = link;
     else this.#link = link;
   }

@@ -4,12 +4,23 @@
 export { Client, type ClientEvents, type ClientOptions } from './client.js';
 export { type Codec, json } from './codec.js';
 export { Emitter, type IterateOptions } from './emitter.js';
-export { SwitchboardError, type LocalCode } from './errors.js';
+export { type LocalCode, SwitchboardError } from './errors.js';
 export type { BackoffOptions } from './machine/backoff.js';
 export type { ConnectionState, Timing } from './machine/connection.js';
 export type { LadderOptions, TransportName } from './machine/ladder.js';
 export type { Start, SubscriptionState } from './machine/subscription.js';
-export type { Gap, GapReason, HistoryResult, Member, Message, Open, Policy, Position, PresenceResult, SubscribeResult } from './protocol.js';
+export type {
+  Gap,
+  GapReason,
+  HistoryResult,
+  Member,
+  Message,
+  Open,
+  Policy,
+  Position,
+  PresenceResult,
+  SubscribeResult,
+} from './protocol.js';
 export type { RequestOptions } from './requests.js';
 export {
   type HistoryOptions,

@@ -38,13 +38,22 @@ export class PendingRequests {
   ) {}
 
   /** Asks, and awaits the reply. */
-  ask<V extends Verb>(verb: V, body: RequestsOf[V], safe: boolean, { timeoutMs = 10_000, signal }: RequestOptions = {}): Promise<Results[V]> {
+  ask<V extends Verb>(
+    verb: V,
+    body: RequestsOf[V],
+    safe: boolean,
+    { timeoutMs = 10_000, signal }: RequestOptions = {},
+  ): Promise<Results[V]> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(new SwitchboardError('aborted', `${verb}: aborted`, false, 0, { cause: signal.reason }));
-      if (this.#pending.size >= PENDING_MAX) return reject(new SwitchboardError('overflow', `${PENDING_MAX} commands are under way already`, true));
+      if (this.#pending.size >= PENDING_MAX)
+        return reject(new SwitchboardError('overflow', `${PENDING_MAX} commands are under way already`, true));
       const id = this.nextId();
-      const fail = (code: string, message: string, cause?: unknown) => pending.settle({ error: new SwitchboardError(code, message, code === 'timeout', 0, { cause }) });
-      const deadline = this.clock.after(timeoutMs, () => fail('timeout', `${verb}: no reply within ${timeoutMs} ms; whether it happened may be unknown`));
+      const fail = (code: string, message: string, cause?: unknown) =>
+        pending.settle({ error: new SwitchboardError(code, message, code === 'timeout', 0, { cause }) });
+      const deadline = this.clock.after(timeoutMs, () =>
+        fail('timeout', `${verb}: no reply within ${timeoutMs} ms; whether it happened may be unknown`),
+      );
       const onAbort = () => fail('aborted', `${verb}: aborted`, signal?.reason);
       const pending: Pending = {
         command: { id, [verb]: body },
@@ -93,7 +102,9 @@ export class PendingRequests {
     for (const pending of [...this.#pending.values()]) {
       if (pending.safe) pending.sent = false;
       else if (pending.sent) {
-        pending.settle({ error: new SwitchboardError('unavailable', 'the connection was lost before the reply: whether it happened is unknown', true) });
+        pending.settle({
+          error: new SwitchboardError('unavailable', 'the connection was lost before the reply: whether it happened is unknown', true),
+        });
       }
     }
   }

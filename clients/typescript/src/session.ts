@@ -94,12 +94,12 @@ export class Session {
   /** A frame of some channel. */
   take(frame: Frame): void {
     const { subscribed, unsubscribed } = frame;
-    if (subscribed) return this.#subscribed(subscribed);
+    if (subscribed) this.#subscribed(subscribed);
     const channel = (frame.message ?? frame.gap ?? frame.join ?? frame.leave ?? unsubscribed)?.channel;
     const subscription = channel === undefined ? undefined : this.subscriptions.get(channel);
     if (!subscription) return;
-    if (!unsubscribed) return subscription.take(frame);
-    if (unsubscribed.resubscribe) {
+    if (!unsubscribed) subscription.take(frame);
+    else if (unsubscribed.resubscribe) {
       subscription.machine.lost();
       subscription.tell();
       this.#ask([subscription]);
@@ -120,7 +120,8 @@ export class Session {
       this.#askedAnew.add(channel);
       this.#answered(subscription);
       this.send([{ id: this.nextId(), unsubscribe: { channel } }]);
-      return this.#ask([subscription]);
+      this.#ask([subscription]);
+      return;
     }
     this.#answered(subscription);
     subscription.begin(result);

@@ -4,7 +4,7 @@
 import type { Open } from '../protocol.js';
 import { type BackoffOptions, backoff } from './backoff.js';
 import { Ladder, type LadderOptions, type TransportName } from './ladder.js';
-import { type Loss, judge } from './verdict.js';
+import { judge, type Loss } from './verdict.js';
 
 /** Where the client stands. */
 export type ConnectionState = 'disconnected' | 'connecting' | 'connected';
@@ -166,6 +166,7 @@ export class ConnectionMachine {
   #lost(loss: Loss, now: number): Effect[] {
     if (this.#phase !== 'opening' && this.#phase !== 'open') return [];
     const wasOpen = this.#phase === 'open';
+    this.#phase = 'waiting';
     const verdict = judge(loss);
     const before: Effect[] = [...this.#dropCandidate()];
     if (wasOpen) before.push({ do: 'state', state: 'connecting', code: verdict.code, message: verdict.message });

@@ -77,7 +77,8 @@ export class SubscriptionMachine {
     const missed = offset > at.offset + 1;
     this.position = { epoch: at.epoch, offset };
     // The hub announces its holes; one that comes unannounced is told all the same, and never passed over in silence.
-    if (missed) return { deliver: true, gap: { channel: this.channel, position: { epoch: at.epoch, offset: offset - 1 }, reason: 'interrupted' } };
+    if (missed)
+      return { deliver: true, gap: { channel: this.channel, position: { epoch: at.epoch, offset: offset - 1 }, reason: 'interrupted' } };
     return { deliver: true };
   }
 

@@ -2,7 +2,7 @@
 
 import type { Codec } from '../codec.js';
 import type { Frame } from '../protocol.js';
-import { COMMAND, FRAME, decode, encode } from './schema.js';
+import { COMMAND, decode, encode, FRAME } from './schema.js';
 
 /** One `Command` or `Frame` of `client.proto` in each binary message. The other transports stay with JSON. */
 export const protobuf: Codec = {

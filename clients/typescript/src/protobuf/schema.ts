@@ -1,7 +1,7 @@
 // `client.proto` as tables: for each message its fields by number, with the name that JSON has and the kind.
 // What is left out of a table is passed over.
 
-import { type Value, Writer, read, readText, writeText } from './wire.js';
+import { read, readText, type Value, Writer, writeText } from './wire.js';
 
 type Fields = Record<string, unknown>;
 
@@ -53,10 +53,7 @@ const STANDING: Table = { 1: ['position', message(() => POSITION)], 2: ['recover
 
 const REPLY: Table = {
   1: ['id', 'number'],
-  2: [
-    'error',
-    message(() => ({ 1: ['code', 'text'], 2: ['message', 'text'], 3: ['retryable', 'flag'], 4: ['retry_after', 'number'] })),
-  ],
+  2: ['error', message(() => ({ 1: ['code', 'text'], 2: ['message', 'text'], 3: ['retryable', 'flag'], 4: ['retry_after', 'number'] }))],
   3: ['subscribe', message(() => STANDING)],
   4: ['unsubscribe', message(() => EMPTY)],
   5: ['publish', message(() => ({ 1: ['position', message(() => POSITION)] }))],
@@ -94,13 +91,21 @@ export const FRAME: Table = {
   6: ['gap', message(() => ({ ...CHANNEL, 2: ['position', message(() => POSITION)], 3: ['reason', 'text'] }))],
   7: [
     'subscribed',
-    message(() => ({ ...CHANNEL, 2: ['position', message(() => POSITION)], 3: ['recovered', 'flag'], 4: ['policy', message(() => POLICY)] })),
+    message(() => ({
+      ...CHANNEL,
+      2: ['position', message(() => POSITION)],
+      3: ['recovered', 'flag'],
+      4: ['policy', message(() => POLICY)],
+    })),
   ],
   8: ['unsubscribed', message(() => ({ ...CHANNEL, 2: ['reason', 'text'], 3: ['resubscribe', 'flag'] }))],
   9: ['expiring', message(() => ({ 1: ['expires_at', 'number'] }))],
   10: ['draining', message(() => ({ 1: ['reconnect_after', 'number'] }))],
   11: ['heartbeat', message(() => ({ 1: ['time', 'number'] }))],
-  12: ['close', message(() => ({ 1: ['code', 'number'], 2: ['reason', 'text'], 3: ['reconnect', 'flag'], 4: ['reconnect_after', 'number'] }))],
+  12: [
+    'close',
+    message(() => ({ 1: ['code', 'number'], 2: ['reason', 'text'], 3: ['reconnect', 'flag'], 4: ['reconnect_after', 'number'] })),
+  ],
 };
 
 /** Writes the fields of a message. */

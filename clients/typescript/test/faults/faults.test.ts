@@ -17,12 +17,40 @@ before(async () => {
 after(() => stage.end());
 
 test('the judge sees losses, doubles, disorder and gaps', () => {
-  const good = [{ offset: 1, n: 0 }, { offset: 2, mine: 0 }, { offset: 3, n: 1 }];
+  const good = [
+    { offset: 1, n: 0 },
+    { offset: 2, mine: 0 },
+    { offset: 3, n: 1 },
+  ];
   assert.equal(judge(good, [], 2, 1), undefined);
   assert.match(judge(good.slice(1), [], 2, 1) ?? '', /2 of 3/);
   assert.match(judge([...good, { offset: 3, n: 1 }], [], 2, 1) ?? '', /4 of 3/);
-  assert.match(judge([{ offset: 1, n: 0 }, { offset: 3, n: 1 }, { offset: 2, mine: 0 }], [], 2, 1) ?? '', /offset 3 came as number 2/);
-  assert.match(judge([{ offset: 1, n: 1 }, { offset: 2, mine: 0 }, { offset: 3, n: 0 }], [], 2, 1) ?? '', /came as 1 0/);
+  assert.match(
+    judge(
+      [
+        { offset: 1, n: 0 },
+        { offset: 3, n: 1 },
+        { offset: 2, mine: 0 },
+      ],
+      [],
+      2,
+      1,
+    ) ?? '',
+    /offset 3 came as number 2/,
+  );
+  assert.match(
+    judge(
+      [
+        { offset: 1, n: 1 },
+        { offset: 2, mine: 0 },
+        { offset: 3, n: 0 },
+      ],
+      [],
+      2,
+      1,
+    ) ?? '',
+    /came as 1 0/,
+  );
   assert.match(judge(good, ['trimmed'], 2, 1) ?? '', /gaps/);
 });
 
@@ -43,5 +71,8 @@ test(`${RUNS} runs lose nothing, double nothing and keep the order (seed ${SEED}
     `seed ${SEED}: ${outcomes.length} runs in ${Math.round((Date.now() - began) / 1000)} s, ${sum((o) => o.faults)} faults, ` +
       `${sum((o) => o.sessions)} sessions, ${sum((o) => o.messages)} messages, ${sum((o) => Number(o.transports.size > 1))} runs on several transports`,
   );
-  assert.deepEqual(outcomes.flatMap(({ seed, failure }) => (failure ? [seed] : [])), []);
+  assert.deepEqual(
+    outcomes.flatMap(({ seed, failure }) => (failure ? [seed] : [])),
+    [],
+  );
 });

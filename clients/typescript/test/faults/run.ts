@@ -60,7 +60,9 @@ export async function run(stage: Stage, seed: number): Promise<Outcome> {
   const began = Date.now();
   const note = (what: string) => history.push(`${Date.now() - began} ${what}`);
   const outcome: Outcome = { seed, sessions: 0, faults: 0, messages: 0, transports: new Set() };
-  const proxy = await stage.addProxy(random.next() < 0.4 && transports.length > 1 ? { ws: random.one(['kill', 'stall', 'refuse', 'strip', 'hang']) } : {});
+  const proxy = await stage.addProxy(
+    random.next() < 0.4 && transports.length > 1 ? { ws: random.one(['kill', 'stall', 'refuse', 'strip', 'hang']) } : {},
+  );
   const token = await stage.token({ user: `user-${seed}` });
   const client = new Client(proxy.url, {
     token,
@@ -134,7 +136,12 @@ export async function run(stage: Stage, seed: number): Promise<Outcome> {
 }
 
 /** What is wrong with what was seen; nothing when all is well. */
-export function judge(seen: { offset: number; n?: number; mine?: number }[], gaps: string[], service: number, own: number): string | undefined {
+export function judge(
+  seen: { offset: number; n?: number; mine?: number }[],
+  gaps: string[],
+  service: number,
+  own: number,
+): string | undefined {
   if (gaps.length > 0) return `gaps where history reaches: ${gaps.join(', ')}`;
   if (seen.length !== service + own) return `${seen.length} of ${service + own} messages came`;
   const wrong = seen.findIndex(({ offset }, index) => offset !== index + 1);
