@@ -16,6 +16,18 @@ function kindOf(incoming) {
   return { '/v1/sse': 'sse', '/v1/poll': 'poll', '/v1/commands': 'commands' }[path] ?? 'other';
 }
 
+/** What lets a page of any origin read an answer of the proxy's own. */
+const crossOrigin = ({ headers: { origin = '*' } }) => ({
+  'access-control-allow-origin': origin,
+  'access-control-allow-headers': 'authorization, content-type, cache-control',
+  'access-control-expose-headers': 'retry-after',
+});
+
+function allow(incoming, outgoing) {
+  outgoing.writeHead(204, crossOrigin(incoming));
+  outgoing.end();
+}
+
 /** One listener with modes of its own. */
 export class Proxy {
   #target;
@@ -23,6 +35,7 @@ export class Proxy {
   #sockets = new Set();
   #open = new Map();
   #counts = {};
+  #refused = 0;
   #silent = new WeakSet();
   #isPaused = false;
   #held = [];
@@ -58,7 +71,7 @@ export class Proxy {
   get state() {
     const open = {};
     for (const kind of this.#open.values()) open[kind] = (open[kind] ?? 0) + 1;
-    return { url: this.url, modes: this.modes, requests: { ...this.#counts }, open };
+    return { url: this.url, modes: this.modes, requests: { ...this.#counts }, refused: this.#refused, open };
   }
 
   /** Resets every connection, or those that carry this kind. */
@@ -96,13 +109,15 @@ export class Proxy {
 
   #request(incoming, outgoing) {
     const socket = incoming.socket;
+    // A browser's preflight is nobody's request: what it would hide is the refusal that is to be seen.
+    if (incoming.method === 'OPTIONS' && Number.isInteger(this.modes.answer)) return allow(incoming, outgoing);
     const kind = this.#enter(incoming, socket);
     outgoing.on('close', () => this.#open.delete(socket));
     const modes = { ...this.modes };
     const mode = modes[kind] ?? 'pass';
     const target = this.#target();
     if (modes.answer === 'close' || !target || mode === 'drop') return void socket.destroy();
-    if (modes.answer !== 'pass' || mode === 'refuse') return this.#refuse(outgoing, mode === 'refuse' ? 502 : modes.answer);
+    if (modes.answer !== 'pass' || mode === 'refuse') return this.#refuse(incoming, outgoing, mode === 'refuse' ? 502 : modes.answer);
     const upstream = ask({
       host: target.split(':')[0],
       port: target.split(':')[1],
@@ -180,9 +195,10 @@ export class Proxy {
     });
   }
 
-  #refuse(outgoing, status) {
+  #refuse(incoming, outgoing, status) {
     const retry = this.modes.retry_after_s;
-    outgoing.writeHead(status, { 'access-control-allow-origin': '*', connection: 'close', ...(retry ? { 'retry-after': retry } : {}) });
+    this.#refused += 1;
+    outgoing.writeHead(status, { ...crossOrigin(incoming), connection: 'close', ...(retry ? { 'retry-after': retry } : {}) });
     outgoing.end();
   }
 

@@ -1,14 +1,14 @@
 // The client: it carries out what its machines say, and hands frames to whom they concern.
 
 import { type Clock, realClock, type Timer } from './clock.js';
-import { type Codec, json } from './codec.js';
+import { type Codec, json, writeCommand } from './codec.js';
 import { Emitter } from './emitter.js';
 import { SwitchboardError } from './errors.js';
 import { listen } from './lifecycle.js';
 import { ConnectionMachine, type ConnectionState, type Effect, type Input, type Timing } from './machine/connection.js';
 import type { TransportName } from './machine/ladder.js';
 import type { Start } from './machine/subscription.js';
-import type { Frame, HistoryResult, Message, Open, Position, PresenceResult } from './protocol.js';
+import type { Command, Frame, HistoryResult, Message, Open, Position, PresenceResult } from './protocol.js';
 import { PendingRequests, type RequestOptions } from './requests.js';
 import { Session } from './session.js';
 import type { HistoryOptions, PresenceOptions, PublishOptions, Subscription, SubscriptionHost } from './subscription.js';
@@ -97,7 +97,10 @@ export class Client extends Emitter<ClientEvents> implements SubscriptionHost {
     });
     this.#requests = new PendingRequests(this.#clock, nextId, (command) => {
       if (this.state !== 'connected') return false;
-      send([command]);
+      const max = this.#open?.limits?.command_bytes_max ?? Number.POSITIVE_INFINITY;
+      // The hub would close a socket for it, and that for good: the command would fail again.
+      if (isLonger(command, max)) queueMicrotask(() => this.#requests.answer({ id: command.id ?? 0, error: tooLong(max) }));
+      else send([command]);
       return true;
     });
     this.#linkOptions = {
@@ -336,6 +339,14 @@ export class Client extends Emitter<ClientEvents> implements SubscriptionHost {
     }
   }
 }
+
+/** Whether a command has more bytes; exactly where it is near. */
+function isLonger(command: Command, bytesMax: number): boolean {
+  const text = writeCommand(command);
+  return text.length * 3 > bytesMax && new TextEncoder().encode(text).length > bytesMax;
+}
+
+const tooLong = (max: number) => ({ code: 'payload_too_large', message: `a command has ${max} bytes at most here` });
 
 const binary = (data: unknown): { binary?: true } => (data instanceof Uint8Array ? { binary: true } : {});
 

@@ -188,11 +188,11 @@ const AWAITED: Record<string, (player: Player, wanted: never) => Promise<void>> 
   published: (player, count: number) => player.until(`${count} published`, () => player.published >= count),
   subscribed: (player, channel: string) =>
     player.until(`subscribed ${channel}`, () => player.client?.subscriptions.get(channel)?.state === 'subscribed'),
-  requests: (player, count: number) =>
-    player.until(`${count} requests`, async () => {
-      const { requests } = await player.stage.get<{ requests: Record<string, number> }>(`/proxies/${player.proxy.id}`);
-      return Object.values(requests).reduce((sum, more) => sum + more, 0) >= count;
-    }),
+  refused: (player, count: number) =>
+    player.until(
+      `${count} refused`,
+      async () => (await player.stage.get<{ refused: number }>(`/proxies/${player.proxy.id}`)).refused >= count,
+    ),
 } as Record<string, (player: Player, wanted: never) => Promise<void>>;
 
 /** Plays it; fails with what did not hold. */

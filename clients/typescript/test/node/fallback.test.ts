@@ -79,6 +79,12 @@ test('it steps up again once the WebSocket passes, and loses nothing on the way'
 for (const transport of ['websocket', 'sse', 'poll'] as const) {
   test(`a half-open connection over ${transport} is noticed, and what it swallowed is recovered`, async () => {
     const { client, channel, proxy, seen, gaps } = await opened({}, { transports: [transport], pollWaitMs: 1000 });
+    // Between two polls there would be nothing to silence.
+    const kind = transport === 'websocket' ? 'ws' : transport;
+    await until('an open connection', async () => {
+      const { open } = await stage.get<{ open: Record<string, number> }>(`/proxies/${proxy.id}`);
+      return (open[kind] ?? 0) > 0;
+    });
     await stage.post(`/proxies/${proxy.id}/half-open`);
     await stage.post('/publish', { channel, count: 4 });
     await until('four messages', () => seen.length === 4, 20_000);
