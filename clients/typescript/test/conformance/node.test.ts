@@ -1,0 +1,38 @@
+// Every scenario of the list over every transport, from Node against a real hub.
+
+import { readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+
+import WebSocket from 'ws';
+
+import type { TransportName, WebSocketConstructor } from '../../src/index.js';
+import { protobuf } from '../../src/protobuf/index.js';
+import { play, type Scenario } from './run.js';
+import { CLIENTS, type RunningStage, startStage } from './start.js';
+
+const { scenarios } = JSON.parse(readFileSync(new URL('fixtures/conformance.json', CLIENTS), 'utf8')) as { scenarios: Scenario[] };
+const WAYS: [string, TransportName, object][] = [
+  ['websocket', 'websocket', {}],
+  ['websocket with protobuf', 'websocket', { codec: protobuf }],
+  ['sse', 'sse', {}],
+  ['poll', 'poll', {}],
+];
+
+for (const [name, transport, options] of WAYS) {
+  describe(`over ${name}`, () => {
+    let stage: RunningStage;
+    before(async () => {
+      stage = await startStage();
+    });
+    after(() => stage.end());
+    for (const scenario of scenarios) {
+      test(`${scenario.name}: ${scenario.about}`, { timeout: 60_000 }, () =>
+        play(scenario, {
+          control: stage.control,
+          transport,
+          options: { WebSocket: WebSocket as unknown as WebSocketConstructor, ...options },
+        }),
+      );
+    }
+  });
+}
