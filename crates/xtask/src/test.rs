@@ -183,7 +183,27 @@ impl Run {
                 command.env("SWITCHBOARD_TEST_ENGINE", "redis");
                 self.test_server(command)
             }
+            Stage::Clients => self.test_typescript(),
         }
+    }
+
+    /// Runs the TypeScript client's checks. Its packages are installed beside it, where the compiler and editors look for them.
+    fn test_typescript(&self) -> Result<()> {
+        let (tools, server) = (self.tools()?, self.server.as_deref());
+        let server = server.context("the stage build has not run")?;
+        let package = self.workspace.root.join("clients/typescript");
+        let mut install = tools.npm();
+        install.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
+        tools.tell(&mut install)?;
+        process::run(install.current_dir(&package))?;
+        let mut command = tools.node();
+        command.arg("scripts/check.mjs").current_dir(&package);
+        tools.tell(&mut command)?;
+        command.env("SWITCHBOARD_HUB", server);
+        if matches!(self.options.profile, Profile::Ci) {
+            command.env("FAULT_RUNS", "250");
+        }
+        self.count_tests(&mut command)
     }
 
     /// Runs tests that start the built server.
@@ -199,9 +219,13 @@ impl Run {
     /// Runs the tests and counts them. No test at all counts as a failure: it is what a broken filter looks like.
     fn cargo_test(&self, mut command: Command) -> Result<()> {
         command.arg("--").args(&self.options.filter);
+        self.count_tests(&mut command)
+    }
+
+    fn count_tests(&self, command: &mut Command) -> Result<()> {
         let tally = Arc::default();
         let counted: Arc<Mutex<Tally>> = Arc::clone(&tally);
-        let outcome = process::run_hearing(&mut command, process::COMMAND_LIMIT, move |line| {
+        let outcome = process::run_hearing(command, process::COMMAND_LIMIT, move |line| {
             counted
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)

@@ -53,6 +53,16 @@ impl Tools {
         &self.node.buf
     }
 
+    /// npm, to be told what to do.
+    pub(crate) fn npm(&self) -> Command {
+        self.node.npm()
+    }
+
+    /// Node.js, to be given a script.
+    pub(crate) fn node(&self) -> Command {
+        Command::new(&self.node.program)
+    }
+
     /// Tells a command where everything is, by variables of the environment.
     ///
     /// `SWITCHBOARD_REDIS_SERVER`, `SWITCHBOARD_NGINX`, `SWITCHBOARD_HAPROXY`, `SWITCHBOARD_CHROMIUM`,

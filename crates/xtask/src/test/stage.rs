@@ -17,6 +17,7 @@ pub(crate) enum Stage {
     Build,
     Blackbox,
     Redis,
+    Clients,
 }
 
 impl Stage {
@@ -33,6 +34,9 @@ impl Stage {
             Self::Build => "the server's binary for the black-box tests",
             Self::Blackbox => "the built server, tested from outside",
             Self::Redis => "every scenario once more, on the Redis engine",
+            Self::Clients => {
+                "the clients' own checks, at the built server, in Node.js and in Chromium"
+            }
         }
     }
 
@@ -40,7 +44,7 @@ impl Stage {
     pub(crate) fn needs(self) -> &'static [Stage] {
         match self {
             Self::Proto | Self::Instructions => &[Self::Tools],
-            Self::Blackbox | Self::Redis => &[Self::Tools, Self::Build],
+            Self::Blackbox | Self::Redis | Self::Clients => &[Self::Tools, Self::Build],
             Self::Tools | Self::Fmt | Self::Tidy | Self::Clippy | Self::Unit | Self::Build => &[],
         }
     }

@@ -17,10 +17,21 @@ const MAJOR_MIN: u32 = 20;
 pub(crate) struct Node {
     /// The program `node`.
     pub(crate) program: PathBuf,
+    /// How npm is run: a program, then perhaps its first argument.
+    npm: Vec<PathBuf>,
     /// The directory `node_modules`.
     pub(crate) modules: PathBuf,
     /// buf, which comes as a Node package.
     pub(crate) buf: PathBuf,
+}
+
+impl Node {
+    /// npm, to be told what to do.
+    pub(crate) fn npm(&self) -> Command {
+        let mut npm = Command::new(&self.npm[0]);
+        npm.args(&self.npm[1..]);
+        npm
+    }
 }
 
 /// Finds Node.js, or installs it, and makes sure of the packages that `source` locks.
@@ -33,6 +44,7 @@ pub(crate) fn find_or_install(python3: &Path, tools: &Path, source: &Path) -> Re
     let buf = buf(&modules)?;
     Ok(Node {
         program: runtime.program,
+        npm: runtime.npm,
         modules,
         buf,
     })
