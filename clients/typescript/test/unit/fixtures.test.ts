@@ -77,7 +77,7 @@ test('protobuf commands carry what JSON carries', () => {
 
 test('protobuf bytes are those that other libraries write', () => {
   const hex = (command: Command) => Buffer.from(protobuf.encode(command) as Uint8Array).toString('hex');
-  // Written by hand after client.proto.
+  // By `protoc --encode=switchboard.client.v1.Command`.
   assert.equal(hex({ id: 0, ping: {} }), '08005200');
   assert.equal(hex({ id: 300, subscribe: { channel: 'a:1', rewind: 0 } }), '08ac0212070a03613a311800');
   assert.throws(() => protobuf.decode('text'), /text message/);
