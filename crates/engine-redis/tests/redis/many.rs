@@ -14,8 +14,9 @@ use super::server::Server;
 
 const CHANNELS: usize = 5_000;
 
-/// Counts the channels that somebody is subscribed to at the server, canaries left out.
-const SUBSCRIBED: &str = r#"EVAL "return #redis.call('PUBSUB', 'SHARDCHANNELS', 'sb*}c:*')" 0"#;
+/// Counts the channels of this test that somebody is subscribed to at the server: no canary and no node's inbox.
+const SUBSCRIBED: &str =
+    r#"EVAL "return #redis.call('PUBSUB', 'SHARDCHANNELS', 'sb*}c:many:*')" 0"#;
 
 async fn subscribed(server: &Server) -> usize {
     let answer = server.command(SUBSCRIBED).await.expect("an answer");

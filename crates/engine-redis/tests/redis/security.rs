@@ -146,8 +146,8 @@ async fn a_user_with_only_the_rights_it_needs_is_enough_and_a_wrong_password_is_
 async fn a_subscription_that_is_refused_is_not_taken_for_one() {
     let mut options = vec!["--user", "switchboard", "on", ">secret"];
     options.extend(RIGHTS.split(' ').filter(|right| *right != "&sb*"));
-    // Its canaries may be heard, and a channel's publications may not.
-    options.extend(["&sb{0}y:*"]);
+    // Its canaries and its inbox may be heard, and a channel's publications may not.
+    options.extend(["&sb{0}y:*", "&sb{*}c:~node:*"]);
     let server = Server::start(&options).await;
     let mut config = server.config();
     config.user = Some("switchboard".into());
