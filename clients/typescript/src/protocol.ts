@@ -14,6 +14,8 @@ export interface Policy {
   presence?: boolean;
   /** `join` and `leave` are sent. */
   join_leave?: boolean;
+  /** The user has a mark in the channel that acknowledgements move. */
+  durable?: boolean;
 }
 
 /** One session that is present in a channel. */

@@ -16,7 +16,7 @@ const EMPTY: Table = {};
 const POSITION: Table = { 1: ['epoch', 'text'], 2: ['offset', 'number'] };
 const CHANNEL: Table = { 1: ['channel', 'text'] };
 const MEMBER: Table = { 1: ['session', 'text'], 2: ['user', 'text'], 3: ['info', 'json'] };
-const POLICY: Table = { 1: ['recovery', 'flag'], 2: ['presence', 'flag'], 3: ['join_leave', 'flag'] };
+const POLICY: Table = { 1: ['recovery', 'flag'], 2: ['presence', 'flag'], 3: ['join_leave', 'flag'], 4: ['durable', 'flag'] };
 const PAYLOAD: Table = { 2: ['data', 'json'], 3: ['binary', 'flag'] };
 
 export const COMMAND: Table = {
