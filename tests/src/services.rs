@@ -89,6 +89,20 @@ impl Services {
         api::node_service_client::NodeServiceClient::new(self.link.clone())
     }
 
+    /// Sends JSON outside any channel; gives the number of sessions that it was handed to.
+    ///
+    /// # Errors
+    /// The hub's status.
+    pub async fn send(&self, target: api::Target, data: &Value) -> Result<u64> {
+        let payload = api::send_request::Payload::Json(data.to_string().into_bytes().into());
+        let request = api::SendRequest {
+            target: Some(target),
+            payload: Some(payload),
+        };
+        let sent = self.sessions().send(request).await?;
+        Ok(sent.into_inner().delivered)
+    }
+
     /// Publishes JSON and gives its position.
     ///
     /// # Errors

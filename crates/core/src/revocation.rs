@@ -48,21 +48,25 @@ pub struct Revocations {
     all: Option<Span>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Span {
     before_ms: u64,
     until_ms: u64,
 }
 
 impl Span {
-    fn merge(&mut self, other: Span) {
-        self.before_ms = self.before_ms.max(other.before_ms);
-        self.until_ms = self.until_ms.max(other.until_ms);
+    /// Makes it reach as far as the other one, too; tells whether it did not before.
+    fn merge(&mut self, other: Span) -> bool {
+        let merged = Self {
+            before_ms: self.before_ms.max(other.before_ms),
+            until_ms: self.until_ms.max(other.until_ms),
+        };
+        std::mem::replace(self, merged) != merged
     }
 }
 
 impl Revocations {
-    /// Adds one, or makes the one of the same tokens reach further.
+    /// Adds one, or makes the one of the same tokens reach further; tells whether anything is new.
     ///
     /// # Errors
     /// When there are too many, those that are over not counted.
@@ -70,7 +74,7 @@ impl Revocations {
         &mut self,
         revocation: Revocation,
         now_ms: u64,
-    ) -> Result<(), TooManyRevocations> {
+    ) -> Result<bool, TooManyRevocations> {
         let Revocation {
             tokens,
             before_ms,
@@ -86,12 +90,11 @@ impl Revocations {
                 return Err(TooManyRevocations);
             }
         }
-        match tokens {
-            RevokedTokens::User(user) => self.users.entry(user).or_insert(span).merge(span),
-            RevokedTokens::Token(id) => self.tokens.entry(id).or_insert(span).merge(span),
-            RevokedTokens::All => self.all.get_or_insert(span).merge(span),
-        }
-        Ok(())
+        Ok(match tokens {
+            RevokedTokens::User(user) => self.users.entry(user).or_default().merge(span),
+            RevokedTokens::Token(id) => self.tokens.entry(id).or_default().merge(span),
+            RevokedTokens::All => self.all.get_or_insert_default().merge(span),
+        })
     }
 
     /// All that still hold.
@@ -225,8 +228,8 @@ mod tests {
         }
         let further = one(REVOCATIONS_MAX);
         assert_eq!(kept.insert(further.clone(), 0), Err(TooManyRevocations));
-        assert_eq!(kept.insert(one(7), 0), Ok(()), "it is kept already");
-        assert_eq!(kept.insert(further, 100), Ok(()), "all others are over");
+        assert_eq!(kept.insert(one(7), 0), Ok(false), "it is kept already");
+        assert_eq!(kept.insert(further, 100), Ok(true), "all others are over");
         assert_eq!(kept.len(), 1);
     }
 }

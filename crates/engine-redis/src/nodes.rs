@@ -3,7 +3,6 @@
 //! A node has its place among the nodes as long as it renews its lease, and hears its inbox, a channel of its own that it follows as
 //! it does every other.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -55,7 +54,7 @@ pub(crate) async fn tell(
 }
 
 /// Gives up the node's place among the nodes.
-pub(crate) async fn depart(shards: &Arc<Shards>, me: NodeId) {
+pub(crate) async fn depart(shards: &Shards, me: NodeId) {
     let keys = [shards.keys.nodes()];
     let arguments = [Bytes::from(me.to_string())];
     let departed = shards.run(LEASES, &scripts::DEPART, &keys, &arguments);

@@ -7,7 +7,8 @@
 //! been verified.
 //!
 //! Reading order: [`opening`] (what a handshake hands over), [`node`] (the face), `publish`, `members`, `channels`,
-//! `sessions`, `revoked` (its verbs), `watch` (service streams), `peers` (what nodes ask each other); then inwards: `shared`, `dispatch`, `mailbox`, and the heart, `shard`.
+//! `sessions`, `revoked` (its verbs), `watch` (service streams), `peers` (what nodes ask each other); then inwards: `shared`,
+//! `dispatch`, `mailbox`, and the heart, `shard`.
 //!
 //! To add a verb for services: a method on [`Node`] beside its kin; if sessions are concerned, a variant of `shard::mail::Mail`.
 

@@ -9,7 +9,7 @@ use switchboard_engine::EngineError;
 use tokio::sync::Notify;
 
 use crate::node::{Inner, Node};
-use crate::peers::{Ask, unreached};
+use crate::peers::{ANSWER_TIMEOUT, Ask, unreached};
 use crate::shard::mail::Control;
 use crate::shared::engine_error;
 
@@ -72,12 +72,11 @@ impl Revoked {
             .revocations
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        let before = revocations.all(now_ms);
         let mut is_more = false;
         for revocation in kept {
-            is_more |= !before.contains(&revocation);
-            if let Err(too_many) = revocations.insert(revocation, now_ms) {
-                tracing::error!(error = %too_many, "a revocation could not be taken");
+            match revocations.insert(revocation, now_ms) {
+                Ok(is_new) => is_more |= is_new,
+                Err(error) => tracing::error!(%error, "a revocation could not be taken"),
             }
         }
         self.known.store(true, Ordering::Release);
@@ -135,9 +134,15 @@ impl Node {
         }
     }
 
-    /// Looks at the revocations because another node says so. Where the engine does not answer, it is looked again later.
+    /// Looks at the revocations because another node says so, and returns when that is done: who asked takes the answer for it.
+    /// Where the engine does not answer for as long as anybody waits, it is looked again later.
     pub(crate) async fn look_at_revocations(&self) {
-        if self.look().await.is_err() {
+        let looked = async {
+            while self.look().await.is_err() {
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
+        };
+        if tokio::time::timeout(ANSWER_TIMEOUT, looked).await.is_err() {
             self.shared().revoked.look();
         }
     }

@@ -101,8 +101,12 @@ impl Node {
                 Some(after) if after.node == node => Some(after),
                 _ => None,
             };
-            let limit = limit + 1 - listing.sessions.len();
-            match self.ask(node, Ask::Sessions { after, limit }).await {
+            // One more than fits tells that another page follows.
+            let ask = Ask::Sessions {
+                after,
+                limit: limit + 1 - listing.sessions.len(),
+            };
+            match self.ask(node, ask).await {
                 Ok(Answer::Sessions(sessions)) => listing.sessions.extend(sessions),
                 Err(Silence::Gone) => {}
                 Ok(_) | Err(Silence::Unreached | Silence::Engine(_)) => {

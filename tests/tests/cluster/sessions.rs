@@ -19,20 +19,6 @@ every_transport!(
 /// How long what a killed node had may count as alive, the lease of the tests' configuration and what noticing takes.
 const LEASE: Duration = Duration::from_secs(15);
 
-async fn send(services: &Services, target: api::Target, data: &Value) -> Result<u64> {
-    let payload = api::send_request::Payload::Json(data.to_string().into_bytes().into());
-    let request = api::SendRequest {
-        target: Some(target),
-        payload: Some(payload),
-    };
-    Ok(services
-        .sessions()
-        .send(request)
-        .await?
-        .into_inner()
-        .delivered)
-}
-
 async fn a_service_reaches_sessions_on_every_node(transport: Transport) -> Result<()> {
     let cluster = Cluster::start(3).await?;
     let services = cluster[2].services().await?;
@@ -43,9 +29,14 @@ async fn a_service_reaches_sessions_on_every_node(transport: Transport) -> Resul
     let mut bob = cluster[0].client(transport, "bob", &[]).await?;
 
     let one = services::session(first.session());
-    ensure!(send(&services, one, &json!({"to": "one"})).await? == 1);
-    ensure!(send(&services, services::user("alice"), &json!({"to": "both"})).await? == 2);
-    ensure!(send(&services, services::user("nobody"), &json!(1)).await? == 0);
+    ensure!(services.send(one, &json!({"to": "one"})).await? == 1);
+    ensure!(
+        services
+            .send(services::user("alice"), &json!({"to": "both"}))
+            .await?
+            == 2
+    );
+    ensure!(services.send(services::user("nobody"), &json!(1)).await? == 0);
     ensure!(first.expect("message").await?.data()["to"] == "one");
     for client in [&mut first, &mut second] {
         ensure!(client.expect("message").await?.data()["to"] == "both");
@@ -81,10 +72,39 @@ async fn a_service_reaches_sessions_on_every_node(transport: Transport) -> Resul
     services.sessions().disconnect(request).await?;
     ensure!(first.closed(4200).await?["reason"] == "bye");
     second.closed(4200).await?;
-    ensure!(send(&services, services::user("bob"), &json!({"to": "bob"})).await? == 1);
+    ensure!(
+        services
+            .send(services::user("bob"), &json!({"to": "bob"}))
+            .await?
+            == 1
+    );
     let message = bob.expect("message").await?;
     ensure!(message.data()["to"] == "bob", "{message:?}");
     Ok(())
+}
+
+/// The ids of all sessions, page by page.
+async fn all_sessions(services: &Services, page_size: u32) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = api::ListSessionsRequest {
+            page_size,
+            page_token,
+            ..api::ListSessionsRequest::default()
+        };
+        let page = services.sessions().list_sessions(request).await?;
+        let page = page.into_inner();
+        ensure!(
+            page.sessions.len() <= page_size as usize && page.unreached_nodes.is_empty(),
+            "{page:?}"
+        );
+        found.extend(page.sessions.into_iter().map(|session| session.session));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(found);
+        }
+    }
 }
 
 async fn sessions_of_all_nodes_are_listed_and_looked_up(transport: Transport) -> Result<()> {
@@ -98,31 +118,15 @@ async fn sessions_of_all_nodes_are_listed_and_looked_up(transport: Transport) ->
     let mut expected: BTreeSet<_> = clients.iter().map(|c| c.session().to_owned()).collect();
     for node in &cluster.nodes {
         let services = node.services().await?;
-        let mut found = Vec::new();
-        let mut page_token = String::new();
-        loop {
-            let request = api::ListSessionsRequest {
-                page_size: 1,
-                page_token,
-                ..api::ListSessionsRequest::default()
-            };
-            let page = services.sessions().list_sessions(request).await?;
-            let page = page.into_inner();
+        // Pages that end within a node's sessions, at their end, and that nothing is left for.
+        for page_size in [1, 2, 4, 5, 6, 100] {
+            let found = all_sessions(&services, page_size).await?;
+            let ids: BTreeSet<_> = found.iter().cloned().collect();
             ensure!(
-                page.sessions.len() <= 1 && page.unreached_nodes.is_empty(),
-                "{page:?}"
+                ids == expected && found.len() == expected.len(),
+                "by {page_size}: {found:?}"
             );
-            found.extend(page.sessions);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                break;
-            }
         }
-        let ids: BTreeSet<_> = found.iter().map(|s| s.session.clone()).collect();
-        ensure!(
-            ids == expected && found.len() == expected.len(),
-            "{found:?}"
-        );
         let request = api::LookupUserRequest {
             user: "alice".into(),
         };

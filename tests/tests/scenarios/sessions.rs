@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use switchboard_proto::api::v1 as api;
-use switchboard_tests::services::{self, Services};
+use switchboard_tests::services;
 use switchboard_tests::{Hub, Transport, every_transport};
 
 every_transport!(
@@ -13,22 +13,6 @@ every_transport!(
     sessions_are_listed_with_how_they_are_attached,
 );
 
-async fn send(services: &Services, target: api::Target, data: &serde_json::Value) -> Result<u64> {
-    let payload = Some(api::send_request::Payload::Json(
-        data.to_string().into_bytes().into(),
-    ));
-    let request = api::SendRequest {
-        target: Some(target),
-        payload,
-    };
-    Ok(services
-        .sessions()
-        .send(request)
-        .await?
-        .into_inner()
-        .delivered)
-}
-
 async fn a_payload_is_sent_to_one_session_or_to_all_of_a_user(transport: Transport) -> Result<()> {
     let hub = Hub::start().await?;
     let services = hub.services().await?;
@@ -36,16 +20,15 @@ async fn a_payload_is_sent_to_one_session_or_to_all_of_a_user(transport: Transpo
     let mut second = hub.client(Transport::WebSocket, "alice", &[]).await?;
     let mut bob = hub.client(transport, "bob", &["chat:1"]).await?;
 
-    let delivered = send(
-        &services,
-        services::session(first.session()),
-        &json!({"to": "one"}),
-    )
-    .await?;
+    let delivered = services
+        .send(services::session(first.session()), &json!({"to": "one"}))
+        .await?;
     ensure!(delivered == 1, "{delivered}");
-    let delivered = send(&services, services::user("alice"), &json!({"to": "both"})).await?;
+    let delivered = services
+        .send(services::user("alice"), &json!({"to": "both"}))
+        .await?;
     ensure!(delivered == 2, "{delivered}");
-    let delivered = send(&services, services::user("nobody"), &json!(1)).await?;
+    let delivered = services.send(services::user("nobody"), &json!(1)).await?;
     ensure!(delivered == 0, "{delivered}");
 
     let message = first.expect("message").await?;

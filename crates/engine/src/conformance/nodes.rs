@@ -74,9 +74,7 @@ pub(super) async fn messages_reach_their_node(trial: &Trial<'_>) -> Outcome {
 async fn ids(engines: [&Arc<dyn Engine>; 3]) -> Result<[NodeId; 3], Failure> {
     let mut seen = Vec::new();
     for engine in engines {
-        let mut others = engine.others().await?;
-        others.sort_unstable_by_key(|node| node.0);
-        seen.push(others);
+        seen.push(engine.others().await?);
     }
     let of = |index: usize| {
         let (a, b) = (&seen[(index + 1) % 3], &seen[(index + 2) % 3]);

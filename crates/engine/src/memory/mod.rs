@@ -314,7 +314,8 @@ impl Engine for MemoryEngine {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let inserted = revocations.insert(revocation.clone(), clock::wall_ms());
-        inserted.map_err(|too_many| refused(&too_many.to_string()))
+        inserted.map_err(|too_many| refused(&too_many.to_string()))?;
+        Ok(())
     }
 
     async fn revocations(&self) -> Result<Vec<Revocation>, EngineError> {

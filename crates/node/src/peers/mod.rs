@@ -31,7 +31,7 @@ pub(crate) use listen::{MESSAGES_QUEUED_MAX, listen};
 
 /// How long an answer may take: the commands of a POST are among the questions, and the engine has five seconds for each of its
 /// operations.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// What a node is asked.
 #[derive(Clone, Debug, PartialEq)]
