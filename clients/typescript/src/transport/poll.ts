@@ -3,8 +3,8 @@
 import { readFrame } from '../codec.js';
 import type { Frame } from '../protocol.js';
 import { address, broken, refusal, requestInit } from './http.js';
-import { type LinkEvents, type LinkOptions, type OpenLink, once } from './link.js';
-import { Poster } from './poster.js';
+import type { LinkEvents, LinkOptions } from './link.js';
+import { type Poster, posting } from './poster.js';
 
 /** A poll that failed is repeated so often before the session is given up. */
 const TRIES_MAX = 3;
@@ -19,26 +19,7 @@ interface Batch {
 }
 
 /** Opens a session over long poll. */
-export const openPoll: OpenLink = (options, given) => {
-  const ending = new AbortController();
-  const guarded = once(given);
-  const events: LinkEvents = {
-    ...guarded,
-    lost(loss) {
-      guarded.lost(loss);
-      ending.abort();
-    },
-  };
-  const poster = new Poster(options, events, ending.signal);
-  void run(options, events, poster, ending.signal);
-  return {
-    send: (commands) => poster.send(commands),
-    close() {
-      guarded.end();
-      ending.abort();
-    },
-  };
-};
+export const openPoll = posting(run);
 
 async function run(options: LinkOptions, events: LinkEvents, poster: Poster, signal: AbortSignal): Promise<void> {
   let at: { key?: string; cursor?: string } = {};

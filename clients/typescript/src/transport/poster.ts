@@ -3,7 +3,7 @@
 import { readFrame, writeCommand } from '../codec.js';
 import type { Command, Frame } from '../protocol.js';
 import { address, broken, refusal, requestInit } from './http.js';
-import type { LinkEvents, LinkOptions } from './link.js';
+import { type LinkEvents, type LinkOptions, type OpenLink, once } from './link.js';
 
 /** One POST carries so many at most: half of what the hub takes by default. */
 const COMMANDS_MAX = 128;
@@ -78,4 +78,31 @@ export class Poster {
       events.lost(broken(error));
     }
   }
+}
+
+/** What reads a session until the signal says that it is over. */
+type Reading = (options: LinkOptions, events: LinkEvents, poster: Poster, signal: AbortSignal) => Promise<void>;
+
+/** Opens links that `read` reads, and that send by POST. */
+export function posting(read: Reading): OpenLink {
+  return (options, given) => {
+    const ending = new AbortController();
+    const guarded = once(given);
+    const events: LinkEvents = {
+      ...guarded,
+      lost(loss) {
+        guarded.lost(loss);
+        ending.abort();
+      },
+    };
+    const poster = new Poster(options, events, ending.signal);
+    void read(options, events, poster, ending.signal);
+    return {
+      send: (commands) => poster.send(commands),
+      close() {
+        guarded.end();
+        ending.abort();
+      },
+    };
+  };
 }

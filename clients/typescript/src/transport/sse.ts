@@ -4,30 +4,11 @@ import { readFrame } from '../codec.js';
 import type { Frame } from '../protocol.js';
 import { EventStreamParser } from './event-stream.js';
 import { address, broken, refusal, requestInit } from './http.js';
-import { type LinkEvents, type LinkOptions, type OpenLink, once } from './link.js';
-import { Poster } from './poster.js';
+import type { LinkEvents, LinkOptions } from './link.js';
+import { type Poster, posting } from './poster.js';
 
 /** Opens a session over Server-Sent Events. */
-export const openSse: OpenLink = (options, given) => {
-  const ending = new AbortController();
-  const guarded = once(given);
-  const events: LinkEvents = {
-    ...guarded,
-    lost(loss) {
-      guarded.lost(loss);
-      ending.abort();
-    },
-  };
-  const poster = new Poster(options, events, ending.signal);
-  void read(options, events, poster, ending.signal);
-  return {
-    send: (commands) => poster.send(commands),
-    close() {
-      guarded.end();
-      ending.abort();
-    },
-  };
-};
+export const openSse = posting(read);
 
 async function read(options: LinkOptions, events: LinkEvents, poster: Poster, signal: AbortSignal): Promise<void> {
   try {
