@@ -45,4 +45,5 @@ pub use policy::{Policy, PolicyTable, Retention, SlowConsumer};
 pub use position::{Epoch, Position};
 pub use presence::{Member, PresenceChange, PresenceEvent};
 pub use publication::{Origin, Payload, Publication};
+pub use rate::{Rate, RateLimit};
 pub use revocation::{Revocation, Revocations, RevokedTokens};

@@ -13,8 +13,17 @@ pub struct Limits {
     /// Sessions; above it new ones are refused with 503. 0 takes nine tenths of the descriptor limit, so that files,
     /// Redis and the control API always find a descriptor.
     pub sessions_max: usize,
-    /// Sessions of one user; 0 for no bound. More are refused with 429.
+    /// Sessions of one user on all nodes together; 0 for no bound. More are refused with 429.
     pub sessions_per_user_max: usize,
+    /// Sessions that one address may open a minute in the long run, on all nodes together; 0 for no bound. More are refused
+    /// with 429. An address of IPv6 is its /64.
+    pub openings_per_minute_per_ip_max: u32,
+    /// Sessions that one address may open at once.
+    pub opening_burst_per_ip_max: u32,
+    /// Sessions that one user may open a minute in the long run, on all nodes together; 0 for no bound.
+    pub openings_per_minute_per_user_max: u32,
+    /// Sessions that one user may open at once.
+    pub opening_burst_per_user_max: u32,
     /// Subscriptions of one session.
     pub subscriptions_per_session_max: usize,
     /// Bytes of one message from a client. 64 KiB is generous for a command.
@@ -57,6 +66,11 @@ pub struct Limits {
     pub commands_per_second_max: u32,
     /// Commands that a session may send at once.
     pub command_burst_max: u32,
+    /// Publications and reads of history and presence a minute that all sessions of a user (of an address, without a user) may
+    /// ask for in the long run, on all nodes together; 0 for no bound. It costs each of them a round trip of the engine.
+    pub commands_per_minute_per_user_max: u32,
+    /// The same, at once.
+    pub command_burst_per_user_max: u32,
     /// How often a WebSocket is pinged and an SSE stream shows a sign of life; below the 60 s of common proxies.
     pub ping_interval: Duration,
     /// How long a pong may take.
@@ -128,6 +142,10 @@ impl Default for Limits {
         Self {
             sessions_max: 0,
             sessions_per_user_max: 0,
+            openings_per_minute_per_ip_max: 0,
+            opening_burst_per_ip_max: 100,
+            openings_per_minute_per_user_max: 0,
+            opening_burst_per_user_max: 20,
             subscriptions_per_session_max: 128,
             command_bytes_max: 64 * 1024,
             fragments_max: 1024,
@@ -147,6 +165,8 @@ impl Default for Limits {
             refusals_lingering_max: 64,
             commands_per_second_max: 50,
             command_burst_max: 200,
+            commands_per_minute_per_user_max: 0,
+            command_burst_per_user_max: 200,
             ping_interval: Duration::from_secs(30),
             pong_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(3),

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use switchboard_core::{ChannelName, ChannelPattern, NodeId, Position, Revocation, SessionId};
+use switchboard_core::{
+    ChannelName, ChannelPattern, NodeId, Position, RateLimit, Revocation, SessionId,
+};
 use switchboard_engine::{
     ChannelPage, Counts, Engine, EngineError, History, JoinRequest, Leaving, Mark, MarkOf,
     MemberPage, MemberQuery, PublishRequest, Published, Read, Sink,
@@ -23,7 +25,7 @@ use crate::keys::{Partition, inbox};
 use crate::presence::{self, Presence};
 use crate::revocations::{self, Known};
 use crate::shards::{self, Map, Shard, Shards};
-use crate::{history, listing, marks, nodes, publish};
+use crate::{history, listing, marks, nodes, publish, rates};
 
 /// How often channels that nobody follows any more are looked for.
 const LINGER_TICK: Duration = Duration::from_millis(500);
@@ -296,6 +298,11 @@ impl Engine for RedisEngine {
 
     async fn acknowledge(&self, of: &MarkOf, position: Position) -> Result<(), EngineError> {
         self.within(marks::acknowledge(&self.core.shards, of, position))
+            .await
+    }
+
+    async fn take(&self, what: &str, limit: RateLimit) -> Result<Option<Duration>, EngineError> {
+        self.within(rates::take(&self.core.shards, what, limit))
             .await
     }
 

@@ -19,6 +19,7 @@
 //! | `sb{17}w:<lease>` | set | the partition's members of that lease |
 //! | `sb{17}d:<lease>` | string | that lease is over: nobody joins under it any more |
 //! | `sb{17}y:<node>` | pub/sub, string | a node's canary on the shard of that partition |
+//! | `sb{17}r:<what>` | string | when what is limited in its rate will have used up nothing, microseconds since 1970 |
 //! | `sb{17}c:~node:8f03aa12` | pub/sub | a node's inbox: no namespace begins with a tilde |
 //! | `sb{0}leases` | sorted set | leases by when they end |
 //! | `sb{0}nodes` | sorted set | nodes by when their leases end |
@@ -114,6 +115,12 @@ impl Keys {
         let partition = self.partition(channel.as_str());
         let of = format!("{}:{channel}:{user}", channel.as_str().len());
         Bytes::from(self.named(partition, 'a', &of))
+    }
+
+    /// What keeps a rate, and the partition that it is in.
+    pub(crate) fn rate(&self, what: &str) -> (Partition, Bytes) {
+        let partition = self.partition(what);
+        (partition, Bytes::from(self.named(partition, 'r', what)))
     }
 
     pub(crate) fn index(&self, partition: Partition) -> Bytes {

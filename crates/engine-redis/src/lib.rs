@@ -16,7 +16,7 @@
 //!
 //! Reading order: [`config`]; `keys` (what things are called) and `wire` (how they are written); `connect` (the client library, and nothing
 //! else knows it); `shards` (which server) and `scripts` (what it is asked to do); `publish`, `history`, `listing`, `marks`,
-//! `presence`, `nodes`, `revocations`;
+//! `presence`, `nodes`, `revocations`, `rates`;
 //! `follow` (how the node hears of it all, and knows that it does); `engine` (the whole).
 //!
 //! To add an operation: a script in `scripts/`, a row in `scripts.rs`, a function that calls it, and a check in the conformance suite.
@@ -34,6 +34,7 @@ mod marks;
 mod nodes;
 mod presence;
 mod publish;
+mod rates;
 mod reply;
 mod revocations;
 mod scripts;

@@ -59,4 +59,5 @@ scripts! {
     TELL = "tell.lua";
     REVOKE = "lib.lua" "revoke.lua";
     REVOCATIONS = "revocations.lua";
+    TAKE = "take.lua";
 }

@@ -1,12 +1,13 @@
 //! The contract between a node and its engine.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use switchboard_core::{
-    ChannelName, ChannelPattern, NodeId, Position, PresenceEvent, Publication, Revocation,
-    SessionId,
+    ChannelName, ChannelPattern, NodeId, Position, PresenceEvent, Publication, RateLimit,
+    Revocation, SessionId,
 };
 
 use crate::request::{
@@ -57,6 +58,9 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Makes a session a member. Announces a join, unless the session is a member already, or takes the place of a member of the
     /// same user that is `Leaving::After` its grace: then nothing is announced and the member keeps its first session id.
+    ///
+    /// # Errors
+    /// `Full` when it would be one more member than `members_max`; `Unavailable`.
     async fn join(&self, request: JoinRequest) -> Result<(), EngineError>;
 
     /// Ends a session's membership, at once or after a grace. Announces one leave when it really goes. Unknown
@@ -118,6 +122,13 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// `Unavailable`; doing it again does no harm.
     async fn acknowledge(&self, of: &MarkOf, position: Position) -> Result<(), EngineError>;
+
+    /// Takes one of what `what` is allowed on all nodes together (GCRA), and tells if there is nothing left: then how long to wait.
+    /// What it is allowed comes with each call.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn take(&self, what: &str, limit: RateLimit) -> Result<Option<Duration>, EngineError>;
 
     /// Tells whether commands and deliveries work: what `/readyz` asks.
     async fn check(&self) -> Result<(), EngineError>;

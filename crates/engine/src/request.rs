@@ -92,6 +92,8 @@ pub struct JoinRequest {
     pub user: Option<UserId>,
     /// Its token's info.
     pub info: Option<Bytes>,
+    /// Members that the channel may have at most with it; nothing for no bound.
+    pub members_max: Option<u64>,
 }
 
 /// How a member goes.
@@ -203,6 +205,9 @@ pub enum EngineError {
         /// The write may have happened all the same.
         may_have_happened: bool,
     },
+    /// The channel has as many members as the one who asked allows; nobody joined.
+    #[error("the channel has as many members as allowed")]
+    Full,
     /// The page named does not exist.
     #[error("unknown page")]
     UnknownPage,

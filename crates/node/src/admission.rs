@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use switchboard_core::{ClientError, ErrorCode, Limits, UserId};
 
+use crate::seats::Seat;
 use crate::shared::Shared;
 
 /// Counts sessions, and those of each user where that is bounded.
@@ -20,7 +21,15 @@ pub(crate) struct Admissions {
 /// A place for one session; given back when it is dropped.
 pub struct Admission {
     shared: Arc<Shared>,
-    counted_user: Option<UserId>,
+    counted: Option<Box<Counted>>,
+}
+
+/// Where the sessions of a user are bounded.
+struct Counted {
+    /// The user, counted here.
+    user: UserId,
+    /// The session's seat among its user's on all nodes, if the engine could be asked.
+    seat: Option<Seat>,
 }
 
 impl std::fmt::Debug for Admission {
@@ -65,13 +74,16 @@ impl Admissions {
         let count = users.entry(user.clone()).or_insert(0);
         if *count >= limits.sessions_per_user_max {
             self.sessions.fetch_sub(1, Ordering::Relaxed);
-            let message = "this user has as many sessions as allowed: close one, then try again";
-            return Err(ClientError::new(ErrorCode::LimitExceeded, message)
-                .retry_after(Duration::from_secs(10)));
+            return Err(too_many());
         }
         *count += 1;
         Ok(Some(user.clone()))
     }
+}
+
+fn too_many() -> ClientError {
+    let message = "this user has as many sessions as allowed: close one, then try again";
+    ClientError::new(ErrorCode::LimitExceeded, message).retry_after(Duration::from_secs(10))
 }
 
 impl Admission {
@@ -81,11 +93,34 @@ impl Admission {
             return Err(ClientError::new(ErrorCode::Unavailable, message)
                 .retry_after(Duration::from_secs(1)));
         }
-        let counted_user = shared.admissions.take(&shared.limits, user)?;
+        let user = shared.admissions.take(&shared.limits, user)?;
         Ok(Self {
             shared: Arc::clone(shared),
-            counted_user,
+            counted: user.map(|user| Box::new(Counted { user, seat: None })),
         })
+    }
+
+    /// Counts the session among its user's on all nodes, where they are bounded. Where the engine does not answer, what this
+    /// node has of the user is all that counts.
+    ///
+    /// # Errors
+    /// `limit_exceeded`.
+    pub(crate) async fn take_seat(&mut self) -> Result<(), ClientError> {
+        let Some(counted) = &mut self.counted else {
+            return Ok(());
+        };
+        match self.shared.take_seat(&counted.user).await {
+            Ok(Some(seat)) => {
+                counted.seat = Some(seat);
+                Ok(())
+            }
+            Ok(None) => Err(too_many()),
+            Err(error) => {
+                tracing::warn!(%error, "a session could not be counted on all nodes");
+                self.shared.metrics.openings_uncounted.inc();
+                Ok(())
+            }
+        }
     }
 }
 
@@ -93,7 +128,10 @@ impl Drop for Admission {
     fn drop(&mut self) {
         let admissions = &self.shared.admissions;
         admissions.sessions.fetch_sub(1, Ordering::Relaxed);
-        if let Some(user) = self.counted_user.take() {
+        if let Some(Counted { user, seat }) = self.counted.take().map(|counted| *counted) {
+            if let Some(seat) = seat {
+                self.shared.seats.leave(seat);
+            }
             let mut users = admissions
                 .users
                 .lock()

@@ -6,6 +6,7 @@ pub mod parts;
 use bytes::Bytes;
 use switchboard_core::ClientError;
 
+use crate::admission::Admission;
 use crate::node::Node;
 use crate::opening::Opening;
 use crate::shard::mail::{Control, Mail};
@@ -46,9 +47,9 @@ impl Node {
     /// shut down: it goes with its process.
     ///
     /// # Errors
-    /// As [`Node::admit`].
+    /// As [`Node::admit`], but for what the engine counts.
     pub fn open_null(&self, opening: Opening) -> Result<(), ClientError> {
-        let admission = self.admit(&opening.identity)?;
+        let admission = Admission::take(self.shared(), opening.identity.user.as_ref())?;
         self.mailbox(self.next_shard()).send(Mail::OpenNull {
             opening: Box::new(opening),
             admission,

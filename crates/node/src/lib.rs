@@ -7,8 +7,8 @@
 //! been verified.
 //!
 //! Reading order: [`opening`] (what a handshake hands over), [`node`] (the face), `publish`, `members`, `channels`,
-//! `sessions`, `revoked` (its verbs), `watch` (service streams), `peers` (what nodes ask each other); then inwards: `shared`,
-//! `dispatch`, `mailbox`, and the heart, `shard`.
+//! `sessions`, `revoked` (its verbs), `admission`, `seats`, `rates` (who may come and how often), `watch` (service streams), `peers`
+//! (what nodes ask each other); then inwards: `shared`, `dispatch`, `mailbox`, and the heart, `shard`.
 //!
 //! To add a verb for services: a method on [`Node`] beside its kin; if sessions are concerned, a variant of `shard::mail::Mail`.
 
@@ -27,7 +27,9 @@ pub mod node;
 pub mod opening;
 mod peers;
 mod publish;
+mod rates;
 mod revoked;
+mod seats;
 mod sessions;
 mod shard;
 mod shared;

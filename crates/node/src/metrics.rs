@@ -62,6 +62,8 @@ pub struct Metrics {
     /// Acknowledgements that the engine did not take before their session was long gone: their users are sent again what they
     /// were about.
     pub acks_given_up: Counter,
+    /// Openings that could not be counted against their limits on all nodes, and were let in.
+    pub openings_uncounted: Counter,
     /// Sessions that did not answer a ping in time.
     pub heartbeats_missed: Counter,
     /// Times that the engine said something may have been lost.
@@ -92,6 +94,7 @@ impl Default for Metrics {
             commands: Counter::default(),
             acks_written: Counter::default(),
             acks_given_up: Counter::default(),
+            openings_uncounted: Counter::default(),
             heartbeats_missed: Counter::default(),
             interruptions: Counter::default(),
             node_messages_dropped: Counter::default(),
@@ -171,6 +174,11 @@ impl Metrics {
             "acks_given_up",
             "Acknowledgements that could not be written: what they were about is sent again",
             self.acks_given_up.clone(),
+        );
+        registry.register(
+            "openings_uncounted",
+            "Sessions let in while the engine could not count them against their limits",
+            self.openings_uncounted.clone(),
         );
         registry.register(
             "heartbeats_missed",

@@ -7,9 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use socket2::Socket;
 use switchboard_core::cursor::Cursor;
-use switchboard_core::{
-    ClientError, ErrorCode, Identity, Limits, NodeId, PolicyTable, TokenVerifier,
-};
+use switchboard_core::{ClientError, ErrorCode, Limits, NodeId, PolicyTable, TokenVerifier};
 use switchboard_engine::{Engine, EngineError, Sink};
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::opening::Opening;
 use crate::peers::{self, Answer, Ask, Asked, MESSAGES_QUEUED_MAX, Silence};
 use crate::revoked::{self, Revoked};
+use crate::seats::{self, Seats};
 use crate::shard::mail::Mail;
 use crate::shard::poll::{PollBatch, PollRefused};
 use crate::shard::{self, ShardThread};
@@ -163,6 +162,7 @@ impl Node {
             revoked,
             asked: Asked::default(),
             admissions: Admissions::default(),
+            seats: Seats::default(),
             clock,
             started_ms: clock.wall_ms(),
             draining: AtomicBool::new(false),
@@ -179,6 +179,7 @@ impl Node {
         };
         tokio::spawn(peers::listen(Arc::downgrade(&node.inner), to_read));
         tokio::spawn(revoked::follow(Arc::downgrade(&node.inner)));
+        tokio::spawn(seats::give_up(Arc::downgrade(&node.inner)));
         Ok(node)
     }
 
@@ -204,6 +205,7 @@ impl Node {
         for thread in threads {
             thread.ended().await;
         }
+        self.shared().give_up_seats().await;
         self.shared().engine.shutdown().await;
     }
 
@@ -304,9 +306,14 @@ impl Node {
     /// Takes a place for a session.
     ///
     /// # Errors
-    /// `unavailable` when the node is full or draining, `limit_exceeded` when the user has too many; both with `retry_after`.
-    pub fn admit(&self, identity: &Identity) -> Result<Admission, ClientError> {
-        Admission::take(self.shared(), identity.user.as_ref())
+    /// `unavailable` when the node is full or draining, `rate_limited` when its user or address opens too many,
+    /// `limit_exceeded` when the user has too many; all with `retry_after`.
+    pub async fn admit(&self, opening: &Opening) -> Result<Admission, ClientError> {
+        let shared = self.shared();
+        let mut admission = Admission::take(shared, opening.identity.user.as_ref())?;
+        shared.count_opening(opening).await?;
+        admission.take_seat().await?;
+        Ok(admission)
     }
 
     /// Hands over an accepted connection: a TCP socket past its upgrade or its response head, or the near end of a

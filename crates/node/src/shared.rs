@@ -18,6 +18,7 @@ use crate::dispatch::Dispatch;
 use crate::metrics::Metrics;
 use crate::peers::Asked;
 use crate::revoked::Revoked;
+use crate::seats::Seats;
 
 /// A node's insides, shared by its verbs and its shards.
 pub(crate) struct Shared {
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) revoked: Arc<Revoked>,
     pub(crate) asked: Asked,
     pub(crate) admissions: Admissions,
+    pub(crate) seats: Seats,
     pub(crate) clock: Clock,
     pub(crate) started_ms: u64,
     pub(crate) draining: AtomicBool,
@@ -94,6 +96,10 @@ pub(crate) fn engine_error(error: EngineError) -> ClientError {
                 "the channel stands at epoch {} offset {}: nothing was published",
                 current.epoch, current.offset
             ),
+        ),
+        EngineError::Full => ClientError::new(
+            ErrorCode::LimitExceeded,
+            "the channel has as many members as allowed",
         ),
         EngineError::UnknownPage => ClientError::new(
             ErrorCode::BadRequest,

@@ -67,7 +67,7 @@ async fn open(
     wait: Duration,
 ) -> Result<PollBatch, Refusal> {
     let opening = opening::check(shared, head, query, Transport::Poll, Wire::Poll).await?;
-    let admission = shared.node.admit(&opening.identity)?;
+    let admission = shared.node.admit(&opening).await?;
     let key = shared.node.open_poll(opening, admission).await?;
     wait_for_frames(shared, &key, None, wait)
         .await

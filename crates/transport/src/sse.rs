@@ -57,7 +57,7 @@ async fn attempt(shared: &Shared, head: &Parts) -> Result<Response, Refusal> {
     if let Resumption::Unreadable = resumption {
         opening.cursor = Some(lost(&opening));
     }
-    let admission = shared.node.admit(&opening.identity)?;
+    let admission = shared.node.admit(&opening).await?;
     let body = if let Some(slot) = slot {
         slot.fill(Handover {
             opening,

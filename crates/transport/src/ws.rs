@@ -51,7 +51,7 @@ async fn attempt(shared: &Arc<Shared>, head: &mut Parts) -> Result<Response, Ref
     let query = Query::parse(head.uri.query(), shared.node.limits())?;
     let terms = Terms::agree(shared, head)?;
     let opening = opening::check(shared, head, query, Transport::WebSocket, terms.wire).await?;
-    let admission = shared.node.admit(&opening.identity)?;
+    let admission = shared.node.admit(&opening).await?;
     let response = if is_http2 {
         let upgrade = check_connect(head)?;
         let handover = Handover {

@@ -2,6 +2,7 @@
 
 mod durable;
 mod faults;
+mod limits;
 mod moving;
 mod presence;
 mod revocation;

@@ -166,6 +166,7 @@ async fn a_page_of_members_with_large_infos_fits_what_clients_take() {
             },
             user: Some(format!("{slot:0>255}").as_str().into()),
             info: Some(info.clone()),
+            members_max: None,
         };
         hub.node.engine().join(join).await.unwrap();
     }

@@ -269,7 +269,6 @@ pub(crate) async fn open_session(hub: &Hub, user: &str, channels: &[&str]) {
         token_id: None,
         issued_at_ms: None,
     });
-    let admission = hub.node.admit(&identity).unwrap();
     let opening = Opening {
         identity,
         transport: Transport::Poll,
@@ -280,5 +279,6 @@ pub(crate) async fn open_session(hub: &Hub, user: &str, channels: &[&str]) {
         heartbeat: None,
         client_ip: None,
     };
+    let admission = hub.node.admit(&opening).await.unwrap();
     hub.node.open_poll(opening, admission).await.unwrap();
 }

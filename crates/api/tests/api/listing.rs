@@ -171,6 +171,7 @@ async fn members_are_listed_page_by_page_and_counted() {
             session,
             user,
             info,
+            members_max: None,
         };
         hub.node.engine().join(join).await.unwrap();
     }

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use switchboard_core::{ChannelName, ChannelPattern, NodeId, Position, Revocation, SessionId};
+use switchboard_core::{
+    ChannelName, ChannelPattern, NodeId, Position, RateLimit, Revocation, SessionId,
+};
 use switchboard_engine::{
     ChannelPage, Counts, Engine, EngineError, History, JoinRequest, Leaving, Mark, MarkOf,
     MemberPage, MemberQuery, PublishRequest, Published, Read,
@@ -148,6 +151,10 @@ impl Engine for Stalling {
 
     async fn acknowledge(&self, of: &MarkOf, position: Position) -> Result<(), EngineError> {
         self.engine.acknowledge(of, position).await
+    }
+
+    async fn take(&self, what: &str, limit: RateLimit) -> Result<Option<Duration>, EngineError> {
+        self.engine.take(what, limit).await
     }
 
     async fn check(&self) -> Result<(), EngineError> {

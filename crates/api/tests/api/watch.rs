@@ -29,6 +29,7 @@ async fn join(hub: &Hub, slot: u32) {
         session: session(slot),
         user,
         info: None,
+        members_max: None,
     };
     hub.node.engine().join(join).await.unwrap();
 }

@@ -9,7 +9,7 @@ use switchboard_engine::JoinRequest;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{Presence, janitor};
+use super::{Joined, Presence, janitor};
 use crate::keys::LEASES;
 use crate::publish::millis;
 use crate::reply::{CallError, Reply};
@@ -132,7 +132,7 @@ async fn rejoin(
         let failed = batch
             .into_iter()
             .zip(joined)
-            .filter(|(_, joined)| !matches!(joined, Ok(true)));
+            .filter(|(_, joined)| !matches!(joined, Ok(Joined::Member)));
         let failed: Vec<_> = failed.map(|(request, _)| request).collect();
         if !failed.is_empty() {
             // Redis is away, or this lease is over too.

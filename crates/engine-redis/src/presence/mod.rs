@@ -76,8 +76,12 @@ impl Presence {
 
     pub(crate) async fn join(&self, request: JoinRequest) -> Result<(), EngineError> {
         let member = (request.channel.clone(), request.session);
-        // Before it is a member: should the lease end meanwhile, it is joined again.
-        self.own().insert(member.clone(), request.clone());
+        // Before it is a member: should the lease end meanwhile, it is joined again, however many there are by then.
+        let again = JoinRequest {
+            members_max: None,
+            ..request.clone()
+        };
+        self.own().insert(member.clone(), again);
         let joined = within(self.timeout(), self.join_under_lease(&request)).await;
         if let Err(error) = &joined {
             self.own().remove(&member);
@@ -92,15 +96,20 @@ impl Presence {
     async fn join_under_lease(&self, request: &JoinRequest) -> Result<(), EngineError> {
         for _ in 0..JOINS_MAX {
             let lease = self.current_lease().await;
-            if self.join_once(&lease, request).await.map_err(unavailable)? {
-                return Ok(());
+            match self.join_once(&lease, request).await.map_err(unavailable)? {
+                Joined::Member => return Ok(()),
+                Joined::Full => return Err(EngineError::Full),
+                Joined::LeaseIsOver => {}
             }
         }
         Err(refused("the node's lease ended again and again"))
     }
 
-    /// False when the lease is over.
-    async fn join_once(&self, lease: &Arc<str>, request: &JoinRequest) -> Result<bool, CallError> {
+    async fn join_once(
+        &self,
+        lease: &Arc<str>,
+        request: &JoinRequest,
+    ) -> Result<Joined, CallError> {
         let user = request.user.as_deref().unwrap_or_default();
         let arguments = [
             Bytes::copy_from_slice(lease.as_bytes()),
@@ -108,15 +117,19 @@ impl Presence {
             Bytes::from_static(if request.user.is_some() { b"1" } else { b"0" }),
             Bytes::copy_from_slice(user.as_bytes()),
             wire::member_body(request.user.as_deref(), request.info.as_deref()),
+            request
+                .members_max
+                .map_or_else(|| Bytes::from_static(b"-1"), number),
         ];
         let fresh = [number(fresh_epoch().0)];
         let answer = self.run(&scripts::JOIN, &request.channel, &fresh, &arguments);
         match answer.await? {
-            Reply::Integer(0 | 1) => Ok(true),
+            Reply::Integer(0 | 1) => Ok(Joined::Member),
             Reply::Integer(-1) => {
                 self.lease_is_over(lease);
-                Ok(false)
+                Ok(Joined::LeaseIsOver)
             }
+            Reply::Integer(-2) => Ok(Joined::Full),
             _ => Err(CallError::Garbled),
         }
     }
@@ -308,6 +321,13 @@ impl Presence {
     fn over(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
         self.over.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What became of a join.
+enum Joined {
+    Member,
+    LeaseIsOver,
+    Full,
 }
 
 /// Longer graces make no sense: a year.

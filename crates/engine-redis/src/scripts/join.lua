@@ -1,6 +1,7 @@
 -- Makes a session a member, or has it take a place. KEYS record
--- ARGV 1 fresh epoch, 2 record's ttl, 3 begin of keys, 4 name, 5 lease, 6 session, 7 whether it has a user, 8 user, 9 body
--- Gives 0 unseen, 1 announced, -1 the lease is over
+-- ARGV 1 fresh epoch, 2 record's ttl, 3 begin of keys, 4 name, 5 lease, 6 session, 7 whether it has a user, 8 user, 9 body,
+-- 10 members at most or -1
+-- Gives 0 unseen, 1 announced, -1 the lease is over, -2 there are as many members as allowed
 local k = channel(ARGV[3], ARGV[4])
 local lease, session, user = ARGV[5], ARGV[6], ARGV[7] == '1' and ARGV[8] or nil
 if redis.call('EXISTS', k.begin .. 'd:' .. lease) == 1 then return -1 end
@@ -42,5 +43,7 @@ if user then
     redis.call('ZREM', k.graces, waiting)
   end
 end
+local most = tonumber(ARGV[10])
+if most >= 0 and redis.call('ZCARD', k.order) >= most then return -2 end
 insert(k, session, lease, user, ARGV[9], now)
 return 1

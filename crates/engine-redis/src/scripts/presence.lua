@@ -77,7 +77,8 @@ local function insert(k, place, lease, user, body, now)
   redis.call('SADD', of_lease(k, lease), entry(k, place))
   redis.call('HSET', k.meta, 'x', whole(NEVER))
   redis.call('PERSIST', k.meta)
-  redis.call('ZADD', k.index, 0, k.name)
+  -- Names of the hub's own are nobody's to list.
+  if k.name:sub(1, 1) ~= '~' then redis.call('ZADD', k.index, 0, k.name) end
   announce(k, 2, place, r, now)
 end
 

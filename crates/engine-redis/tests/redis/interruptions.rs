@@ -163,6 +163,7 @@ async fn who_is_there_after_a_restart(options: &[&str]) {
             session: session(slot),
             user: Some(format!("user {slot}").into()),
             info: None,
+            members_max: None,
         };
         engine.join(request).await.expect("redis is there");
     }

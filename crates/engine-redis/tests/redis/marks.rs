@@ -40,6 +40,7 @@ async fn a_channels_record_lives_as_long_as_its_marks() {
         session,
         user: Some("alice".into()),
         info: None,
+        members_max: None,
     };
     engine.join(join.clone()).await.expect("redis is there");
     let left = engine.leave(&channel, session, Leaving::Now).await;

@@ -30,6 +30,7 @@ async fn join(engine: &RedisEngine, channel: &ChannelName, slot: u32, user: &str
         session: session(slot),
         user: Some(user.into()),
         info: None,
+        members_max: None,
     };
     engine.join(request).await.expect("redis is there");
 }

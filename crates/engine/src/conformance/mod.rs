@@ -25,6 +25,7 @@ mod order;
 mod passing;
 mod presence;
 mod pressure;
+mod rates;
 mod trial;
 
 use std::pin::Pin;
@@ -147,6 +148,10 @@ const CHECKS: &[Check] = checks! {
     "6 what may have been lost is announced and can be refilled" => faults::interruption_is_announced,
     "7 lost data changes the epoch" => faults::lost_data_changes_the_epoch,
     "8 members of a dead node leave once within the lease" => faults::dead_node,
+    "no more members join than allowed" => presence::bounded,
+    "nodes that share channels allow no more members together" => presence::nodes_are_bounded,
+    "a rate lets a burst pass, then so many a minute" => rates::burst_then_rate,
+    "nodes that share channels share rates" => rates::nodes_share,
     "presence changes are numbered and listings agree" => presence::changes_are_numbered,
     "members and distinct users are counted" => presence::counts,
     "a member may join and leave twice without being told twice" => presence::repeats_are_silent,

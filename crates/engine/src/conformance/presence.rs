@@ -7,7 +7,7 @@ use switchboard_core::PresenceChange::{Join, Leave};
 
 use super::outcome::{Outcome, Verdict};
 use super::trial::{Trial, join, session};
-use crate::request::{Counts, EngineError, Leaving, MemberQuery};
+use crate::request::{Counts, EngineError, JoinRequest, Leaving, MemberQuery};
 
 fn page(limit: usize, after: Option<Box<str>>) -> MemberQuery {
     MemberQuery { after, limit }
@@ -207,5 +207,84 @@ pub(super) async fn paging(trial: &Trial<'_>) -> Outcome {
             "page {wrong:?} was accepted"
         );
     }
+    Ok(Verdict::Held)
+}
+
+pub(super) async fn bounded(trial: &Trial<'_>) -> Outcome {
+    let (engine, sink) = trial.engine().await;
+    let channel = trial.channel("bounded");
+    engine.follow(&channel).await?;
+    let bounded = |number, max| JoinRequest {
+        members_max: Some(max),
+        ..join(&channel, number, Some("alice"))
+    };
+    engine.join(bounded(1, 2)).await?;
+    engine.join(bounded(2, 2)).await?;
+    ensure_eq!(
+        engine.join(bounded(3, 2)).await,
+        Err(EngineError::Full),
+        "a third"
+    );
+    // Who is a member already is not one more.
+    engine.join(bounded(2, 2)).await?;
+    // The bound is that of who asks.
+    engine.join(join(&channel, 4, None)).await?;
+    ensure_eq!(
+        engine.join(bounded(5, 3)).await,
+        Err(EngineError::Full),
+        "a fourth"
+    );
+    engine.leave(&channel, session(1), Leaving::Now).await?;
+    engine.leave(&channel, session(4), Leaving::Now).await?;
+    engine.join(bounded(3, 2)).await?;
+    let counts = engine.count_members(std::slice::from_ref(&channel)).await?;
+    ensure_eq!(counts[0].members, 2, "members");
+    // Who comes back within its grace takes its place.
+    let grace = Leaving::After(Duration::from_mins(1));
+    engine.leave(&channel, session(2), grace).await?;
+    engine.join(bounded(6, 2)).await?;
+    let told = sink.wait_for_presence(&channel, 6).await?.into_iter();
+    let told: Vec<_> = told.map(|e| (e.change, e.member.session)).collect();
+    let expected = [
+        (Join, session(1)),
+        (Join, session(2)),
+        (Join, session(4)),
+        (Leave, session(1)),
+        (Leave, session(4)),
+        (Join, session(3)),
+    ];
+    ensure_eq!(told, expected, "presence events");
+    Ok(Verdict::Held)
+}
+
+/// As many as there is room for come in, whatever the number of nodes at which they ask at once.
+pub(super) async fn nodes_are_bounded(trial: &Trial<'_>) -> Outcome {
+    if !trial.hooks.shares_channels() {
+        return Ok(Verdict::Skipped);
+    }
+    let (first, _sink) = trial.engine().await;
+    let (second, _sink) = trial.engine().await;
+    let channel = trial.channel("bounded");
+    let joining = (0..20).map(|number| {
+        let engine = if number % 2 == 0 { &first } else { &second };
+        let request = JoinRequest {
+            members_max: Some(7),
+            ..join(&channel, number, None)
+        };
+        engine.join(request)
+    });
+    let joined = futures_util::future::join_all(joining).await;
+    let members = joined.iter().filter(|joined| joined.is_ok()).count();
+    let full = joined
+        .iter()
+        .filter(|j| **j == Err(EngineError::Full))
+        .count();
+    ensure_eq!(
+        (members, full),
+        (7, 13),
+        "who joined and who was one too many"
+    );
+    let counts = second.count_members(std::slice::from_ref(&channel)).await?;
+    ensure_eq!(counts[0].members, 7, "members");
     Ok(Verdict::Held)
 }

@@ -140,5 +140,6 @@ pub(super) fn join(channel: &ChannelName, number: u32, user: Option<&str>) -> Jo
         session: session(number),
         user: user.map(UserId::from),
         info: Some(Bytes::from(format!("{{\"tab\":{number}}}"))),
+        members_max: None,
     }
 }

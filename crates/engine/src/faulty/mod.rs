@@ -17,7 +17,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use switchboard_core::{ChannelName, ChannelPattern, NodeId, Position, Revocation, SessionId};
+use switchboard_core::{
+    ChannelName, ChannelPattern, NodeId, Position, RateLimit, Revocation, SessionId,
+};
 
 pub use sink::{FaultCounts, FaultySink};
 
@@ -249,6 +251,10 @@ impl Engine for FaultyEngine {
     async fn acknowledge(&self, of: &MarkOf, position: Position) -> Result<(), EngineError> {
         self.write_operation(self.engine.acknowledge(of, position))
             .await
+    }
+
+    async fn take(&self, what: &str, limit: RateLimit) -> Result<Option<Duration>, EngineError> {
+        self.write_operation(self.engine.take(what, limit)).await
     }
 
     async fn check(&self) -> Result<(), EngineError> {

@@ -305,6 +305,7 @@ impl Core {
                     self.sink.presence(&event);
                 }
             }
+            Joined::Full => return Err(EngineError::Full),
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ mod history;
 mod idempotency;
 mod marks;
 mod presence;
+mod rates;
 mod stripes;
 
 use std::collections::BTreeMap;
@@ -25,8 +26,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use switchboard_core::policy::RESERVED;
 use switchboard_core::{
-    ChannelName, ChannelPattern, NodeId, Position, Revocation, Revocations, SessionId,
+    ChannelName, ChannelPattern, NodeId, Position, RateLimit, Revocation, Revocations, SessionId,
 };
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -42,6 +44,7 @@ use clock::Clock;
 use epoch::Epochs;
 use graces::Graces;
 use marks::MarkCount;
+use rates::Rates;
 use stripes::{STRIPES, Stripes};
 
 /// The memory engine's bounds.
@@ -114,6 +117,7 @@ impl MemoryEngine {
             stripes: Stripes::new(epochs.next(), config.channels_max),
             graces: Graces::default(),
             marks: MarkCount::new(config.marks_max),
+            rates: Rates::default(),
             budget: Budget::new(config.history_bytes_max),
             revocations: Mutex::default(),
             clock: Clock::start(),
@@ -267,6 +271,7 @@ impl Engine for MemoryEngine {
             for record in self.core.stripes.lock_at(index).iter() {
                 let name = &record.name;
                 let wanted = record.channel.is_worth_listing()
+                    && !name.as_str().starts_with(RESERVED)
                     && after.is_none_or(|after| name.as_str() > after)
                     && pattern.is_none_or(|pattern| pattern.matches(name));
                 if !wanted {
@@ -338,6 +343,11 @@ impl Engine for MemoryEngine {
         self.core.acknowledge(of, position)
     }
 
+    async fn take(&self, what: &str, limit: RateLimit) -> Result<Option<Duration>, EngineError> {
+        self.core.check_open()?;
+        self.core.rates.take(what, limit, self.core.clock.now().0)
+    }
+
     async fn check(&self) -> Result<(), EngineError> {
         self.core.check_open()
     }
@@ -358,6 +368,7 @@ struct Core {
     stripes: Stripes,
     graces: Graces,
     marks: MarkCount,
+    rates: Rates,
     budget: Budget,
     revocations: Mutex<Revocations>,
     epochs: Epochs,

@@ -40,6 +40,8 @@ pub(super) enum Joined {
     Unseen { grace: Option<GraceKey> },
     /// It is a new member.
     Announced(Arc<Member>),
+    /// There are as many members as it allows.
+    Full,
 }
 
 /// A member that went.
@@ -69,6 +71,12 @@ impl Members {
             return Joined::Unseen {
                 grace: self.hold(place, request.session),
             };
+        }
+        if request
+            .members_max
+            .is_some_and(|max| self.by_number.len() as u64 >= max)
+        {
+            return Joined::Full;
         }
         self.insert(
             number,

@@ -48,7 +48,7 @@ async fn memory_engine_keeps_the_promises() {
     report.expect_all_held();
     assert_eq!(
         report.skipped.len(),
-        4,
+        6,
         "only what needs several nodes or a lossy path is skipped:\n{report}"
     );
 }
@@ -77,6 +77,7 @@ fn join(channel: &ChannelName, number: u32, user: &str) -> JoinRequest {
         session: session(number),
         user: Some(UserId::from(user)),
         info: None,
+        members_max: None,
     }
 }
 

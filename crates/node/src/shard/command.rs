@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use switchboard_core::{
-    Answer, ChannelName, ClientError, Command, ErrorCode, Frame, Identity, Origin, Reply, Request,
-    Start,
+    Answer, ChannelName, ClientError, Command, ErrorCode, Frame, Identity, Origin, RateLimit,
+    Reply, Request, Start,
 };
 use switchboard_engine::{Leaving, ReadFrom};
 use switchboard_protocol::refused::Refused;
@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::metrics::CauseLabel;
 use crate::publish::Publish;
+use crate::shard::session::Session;
 use crate::shard::subscribe::{Told, Wish, subscribe};
 use crate::shard::{Local, Shard, marks};
 
@@ -150,32 +151,23 @@ impl Shard {
     /// Counts a command against the session's rate.
     fn admit_command(&mut self, slot: u32, generation: u32) -> Result<(), ClientError> {
         let now = self.now();
-        let (rate, burst) = (
-            self.shared.limits.commands_per_second_max,
-            self.shared.limits.command_burst_max,
-        );
-        // What was read before the close and not yet done is not done after it.
-        let session = self.slots.find(slot, generation);
-        let Some(session) = session.filter(|session| !session.ended) else {
-            return Err(ended());
-        };
-        session.rate.take(now, rate, burst).map_err(|wait| {
-            let message = format!("more than {rate} commands a second");
+        let per_second = self.shared.limits.commands_per_second_max;
+        let limit = RateLimit::per_second(per_second, self.shared.limits.command_burst_max);
+        let session = self.live(slot, generation)?;
+        session.rate.take(now, limit).map_err(|wait| {
+            let message = format!("more than {per_second} commands a second");
             ClientError::new(ErrorCode::RateLimited, message)
                 .retry_after(wait.max(Duration::from_millis(1)))
         })
     }
 
-    fn identity(&mut self, slot: u32, generation: u32) -> Result<Arc<Identity>, ClientError> {
-        self.slots
-            .find(slot, generation)
-            .map(|session| Arc::clone(&session.identity))
-            .ok_or_else(ended)
+    /// A session that goes on: what was read before the close and not yet done is not done after it.
+    fn live(&mut self, slot: u32, generation: u32) -> Result<&mut Session, ClientError> {
+        let session = self.slots.find(slot, generation);
+        session
+            .filter(|session| !session.ended)
+            .ok_or_else(|| ClientError::new(ErrorCode::Unavailable, "the session has ended"))
     }
-}
-
-fn ended() -> ClientError {
-    ClientError::new(ErrorCode::Unavailable, "the session has ended")
 }
 
 fn denied(what: &str, channel: &ChannelName) -> ClientError {
@@ -268,7 +260,8 @@ async fn verify(
 ) -> Result<Arc<Identity>, ClientError> {
     let (shared, own) = {
         let mut shard = local.borrow_mut();
-        (Arc::clone(&shard.shared), shard.identity(slot, generation)?)
+        let shared = Arc::clone(&shard.shared);
+        (shared, Arc::clone(&shard.live(slot, generation)?.identity))
     };
     let brought = shared
         .verifier
@@ -285,20 +278,31 @@ async fn verify(
     ))
 }
 
+/// Counts a command against what its user may ask for on all nodes together.
+async fn count(local: &Local, slot: u32, generation: u32) -> Result<(), ClientError> {
+    let (shared, user, client_ip) = {
+        let mut shard = local.borrow_mut();
+        let shared = Arc::clone(&shard.shared);
+        let session = shard.live(slot, generation)?;
+        (shared, session.identity.user.clone(), session.client_ip)
+    };
+    shared.count_command(user.as_ref(), client_ip).await
+}
+
 async fn execute(
     local: &Local,
     slot: u32,
     generation: u32,
     command: Command,
 ) -> Result<Answer, ClientError> {
+    if let Command::Publish { .. } | Command::Presence { .. } | Command::History { .. } = command {
+        count(local, slot, generation).await?;
+    }
     let (shared, identity, session) = {
         let mut shard = local.borrow_mut();
-        let identity = shard.identity(slot, generation)?;
-        (
-            Arc::clone(&shard.shared),
-            identity,
-            shard.session_id(slot, generation),
-        )
+        let shared = Arc::clone(&shard.shared);
+        let session = shard.live(slot, generation)?;
+        (shared, Arc::clone(&session.identity), session.id)
     };
     let grants = &identity.grants;
     match command {

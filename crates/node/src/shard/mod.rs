@@ -44,7 +44,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard_core::wheel::{TICK_MS, Wheel};
-use switchboard_core::{ChannelName, Close, CloseCode, SessionId, UserId};
+use switchboard_core::{ChannelName, Close, CloseCode, UserId};
 use switchboard_protocol::websocket::deflate::Inflater;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::LocalSet;
@@ -278,14 +278,5 @@ impl Shard {
         self.random ^= self.random >> 17;
         self.random ^= self.random << 5;
         self.random
-    }
-
-    fn session_id(&self, slot: u32, generation: u32) -> SessionId {
-        SessionId {
-            node: self.shared.id,
-            shard: self.index,
-            slot,
-            generation,
-        }
     }
 }

@@ -194,6 +194,7 @@ async fn join(
                 session: session.id,
                 user: session.identity.user.clone(),
                 info: session.identity.info.clone(),
+                members_max: None,
             },
             engine,
         )

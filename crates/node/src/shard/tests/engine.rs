@@ -3,10 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use switchboard_core::{ChannelName, ChannelPattern, NodeId, Position, Revocation, SessionId};
+use switchboard_core::{
+    ChannelName, ChannelPattern, NodeId, Position, RateLimit, Revocation, SessionId,
+};
 use switchboard_engine::{
     ChannelPage, Counts, Engine, EngineError, History, JoinRequest, Leaving, Mark, MarkOf,
     MemberPage, MemberQuery, PublishRequest, Published, Read,
@@ -187,6 +190,10 @@ impl Engine for HeldEngine {
         self.acknowledged.lock().unwrap().push(position);
         self.pass(Operation::Acknowledge).await?;
         self.engine.acknowledge(of, position).await
+    }
+
+    async fn take(&self, what: &str, limit: RateLimit) -> Result<Option<Duration>, EngineError> {
+        self.engine.take(what, limit).await
     }
 
     async fn check(&self) -> Result<(), EngineError> {

@@ -25,6 +25,7 @@ use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
 use crate::opening::{Opening, Transport};
 use crate::peers::Asked;
+use crate::seats::Seats;
 use crate::shard::mail::{Adopt, Mail};
 use crate::shard::{Local, Shard};
 use crate::shared::Shared;
@@ -125,6 +126,7 @@ impl Place {
             revoked: Arc::default(),
             asked: Asked::default(),
             admissions: Admissions::default(),
+            seats: Seats::default(),
             clock,
             started_ms: clock.wall_ms(),
             draining: AtomicBool::new(false),

@@ -38,7 +38,7 @@ async fn a_node_that_stops_writes_the_last_acks_first() {
     });
     let (node, engine) = (node.unwrap(), engine.get().unwrap());
     let opening = Place::opening(Transport::WebSocket, Wire::WebSocketJson, &["inbox:1"]);
-    let admission = node.admit(&opening.identity).unwrap();
+    let admission = node.admit(&opening).await.unwrap();
     let (near, far) = UnixStream::pair().unwrap();
     node.adopt(opening, admission, near.into(), Bytes::new());
     let mut client = Client::new(far, false);

@@ -16,7 +16,31 @@ pub(super) const LIMITS: &[Setting] = &[
         "sessions_per_user_max",
         number(0, 1_000_000, "sessions"),
         Is("0"),
-        "Sessions of one user; more are refused with 429. 0: no bound.",
+        "Sessions of one user on all nodes together; more are refused with 429. 0: no bound.",
+    ),
+    option(
+        "openings_per_minute_per_ip_max",
+        number(0, 10_000_000, "sessions a minute"),
+        Is("0"),
+        "Sessions that one address (of IPv6: its /64) may open in the long run, on all nodes together; more are refused with 429. 0: no bound.",
+    ),
+    option(
+        "opening_burst_per_ip_max",
+        number(1, 10_000_000, "sessions"),
+        Is("100"),
+        "Sessions that one address may open at once, where it is bounded.",
+    ),
+    option(
+        "openings_per_minute_per_user_max",
+        number(0, 10_000_000, "sessions a minute"),
+        Is("0"),
+        "Sessions that one user may open in the long run, on all nodes together; more are refused with 429. 0: no bound.",
+    ),
+    option(
+        "opening_burst_per_user_max",
+        number(1, 10_000_000, "sessions"),
+        Is("20"),
+        "Sessions that one user may open at once, where it is bounded.",
     ),
     option(
         "subscriptions_per_session_max",
@@ -131,6 +155,18 @@ pub(super) const LIMITS: &[Setting] = &[
         number(1, 1_000_000, "commands"),
         Is("200"),
         "Commands that a session may send at once.",
+    ),
+    option(
+        "commands_per_minute_per_user_max",
+        number(0, 60_000_000, "commands a minute"),
+        Is("0"),
+        "Publications and reads of history and presence of all sessions of a user (of an address, without a user) in the long run, on all nodes together. Each costs a round trip of the engine more. 0: no bound.",
+    ),
+    option(
+        "command_burst_per_user_max",
+        number(1, 1_000_000, "commands"),
+        Is("200"),
+        "The same, at once.",
     ),
     option(
         "ping_interval_s",
