@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bars::{self, Bar};
 use crate::load::{self, Framing};
+use crate::nodes;
 use crate::peers::{self, PeersArgs};
 use crate::scenario::Setting;
 use crate::scenario::fan_out::FanOut;
@@ -70,6 +71,10 @@ enum What {
         #[arg(long, value_enum, default_value_t = Transport::Websocket)]
         transport: Transport,
     },
+    /// Measure two nodes over one Redis against bare calls to it, over a Cluster, and what presence costs it; needs redis-server
+    ///
+    /// Exit code 1 where a bar is missed.
+    Nodes,
     /// Measure other servers side by side, whole processes in turn
     Peers(PeersArgs),
     /// A load process: thousands of clients, steered by its parent
@@ -134,6 +139,7 @@ impl Cli {
                     println!("{}", serde_json::to_string_pretty(&cost)?);
                     Ok(true)
                 }
+                What::Nodes => nodes::run(&setting, json).await,
                 What::Peers(arguments) => peers::run(&setting, &arguments, json).await,
                 What::Load => Ok(true),
             }

@@ -73,10 +73,16 @@ level = "warn"
 impl Hub {
     /// Starts a hub.
     pub(crate) async fn start(binary: &Path) -> Result<Self> {
+        Self::start_with(binary, "").await
+    }
+
+    /// Starts a hub with more sections in its configuration.
+    pub(crate) async fn start_with(binary: &Path, more: &str) -> Result<Self> {
         let directory = TempDir::with_prefix("switchboard-bench-")?;
         let configuration = CONFIGURATION
             .replace("{api_key}", API_KEY)
-            .replace("{token_secret}", TOKEN_SECRET);
+            .replace("{token_secret}", TOKEN_SECRET)
+            + more;
         fs::write(directory.path().join("hub.toml"), configuration)?;
         let log = File::create(directory.path().join("log"))?;
         let begun = Instant::now();

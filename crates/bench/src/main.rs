@@ -5,7 +5,7 @@
 //!
 //! Reading order: this file; [`hub`], [`fleet`] and [`publisher`] (the three parties of every run), [`load`] (a load
 //! process), [`process`] and [`paired`] (what is measured and how it is compared), [`scenario`] (the questions), [`bars`]
-//! (the answers that are demanded), [`peers`] (the same of other servers), [`report`] and [`plot`].
+//! (the answers that are demanded), [`nodes`] (several over one Redis), [`peers`] (other servers), [`report`] and [`plot`].
 //!
 //! Deliberately absent: the code of other servers, and everything inside the hub: it is built with its feature `bench`,
 //! which adds the bare loop to its admin listener, and is otherwise what everybody runs.
@@ -18,6 +18,7 @@ mod fleet;
 mod hub;
 mod load;
 mod marker;
+mod nodes;
 mod paired;
 mod peers;
 mod plot;

@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, Bytes};
 use switchboard_core::Limits;
+use switchboard_core::cursor::Cursor;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
@@ -55,16 +56,10 @@ pub(crate) async fn serve(
         let Head::Poll(request) = head else {
             return Ok(Next::Library(bytes));
         };
-        let Request {
-            len,
-            key,
-            query,
-            allow_origin,
-        } = *request;
-        let wait = poll::wait(shared, &query);
         let batch = {
-            let mut frames = pin!(poll::wait_for_frames(shared, &key, query.cursor, wait));
-            let bytes_max = len + shared.node.limits().header_bytes_max;
+            let (key, cursor, wait) = (&request.key, request.cursor.clone(), request.wait);
+            let mut frames = pin!(poll::wait_for_frames(shared, key, cursor, wait));
+            let bytes_max = request.len + shared.node.limits().header_bytes_max;
             loop {
                 tokio::select! {
                     biased;
@@ -82,7 +77,7 @@ pub(crate) async fn serve(
             return Ok(Next::Library(bytes));
         };
         let is_last = shared.stop.is_cancelled();
-        let head = answer_head(batch.body.len(), allow_origin.as_deref(), is_last);
+        let head = answer_head(batch.body.len(), request.allow_origin.as_deref(), is_last);
         let mut answer = head.chain(batch.body);
         let sent = timeout(shared.node.limits().outbox_age_max, async {
             stream.write_all_buf(&mut answer).await?;
@@ -96,7 +91,7 @@ pub(crate) async fn serve(
         if is_last {
             return Ok(Next::Close);
         }
-        bytes.drain(..len);
+        bytes.drain(..request.len);
     }
 }
 
@@ -149,12 +144,13 @@ enum Head {
     Other,
 }
 
-/// A poll of a session.
+/// A poll of a session: what is needed of it as long as it waits.
 struct Request {
     /// Bytes of its head, which is all there is of it.
     len: usize,
     key: String,
-    query: Query,
+    cursor: Option<Cursor>,
+    wait: Duration,
     /// The origin that may read the answer, where one asks that may.
     allow_origin: Option<String>,
 }
@@ -217,7 +213,8 @@ impl Request {
         Some(Self {
             len,
             key,
-            query,
+            wait: poll::wait(shared, &query),
+            cursor: query.cursor,
             allow_origin,
         })
     }

@@ -148,22 +148,24 @@ impl Run {
             }
             Stage::Proto => proto::check(workspace, self.tools()?),
             Stage::Unit => {
-                let mut command = workspace.cargo(["test", "--workspace", "--no-fail-fast"]);
-                command.args(["--exclude", BLACKBOX_CRATE]);
+                let mut command = tests_of(workspace, |package| package != BLACKBOX_CRATE);
+                command.args(["--lib", "--bins"]);
                 let crates = self.cargo_test(command);
                 if !self.options.filter.is_empty() {
                     return crates;
                 }
-                // A run of its own, for no program of the other stages may have the feature. It names the whole
-                // workspace as well, so that what both depend on is built once.
+                let documents = self.cargo_test(workspace.cargo(["test", "--workspace", "--doc"]));
+                // A run of its own, for no program of the other stages may have the feature.
                 let mut command = workspace.cargo(["test", "--workspace", "--test", "allocations"]);
-                command.args(["--exclude", BLACKBOX_CRATE]);
                 command.args(["--features", "switchboard-node/bench"]);
-                crates.and(self.cargo_test(command))
+                crates.and(documents).and(self.cargo_test(command))
             }
             Stage::Instructions => instructions::check(workspace, false),
             Stage::Build => {
-                let mut command = workspace.cargo(["build", "--package", "switchboard-server"]);
+                // With a test among what is asked for, so that it is built of the very crates that the tests are: cargo adds
+                // up the features that all of them want, and would build half of the crates anew for others.
+                let mut command = workspace.cargo(["build", "--workspace", "--bin", "switchboard"]);
+                command.args(["--test", "scenarios"]);
                 process::run(&mut command)?;
                 let binary = workspace.target.join("debug/switchboard");
                 ensure!(binary.is_file(), "cargo built no {}", binary.display());
@@ -171,14 +173,11 @@ impl Run {
                 Ok(())
             }
             Stage::Blackbox => {
-                let command =
-                    workspace.cargo(["test", "--package", BLACKBOX_CRATE, "--no-fail-fast"]);
-                self.test_server(command)
+                self.test_server(tests_of(workspace, |package| package == BLACKBOX_CRATE))
             }
             Stage::Redis => {
-                let mut command =
-                    workspace.cargo(["test", "--package", BLACKBOX_CRATE, "--no-fail-fast"]);
-                command.args(["--test", "scenarios"]);
+                let mut command = workspace.cargo(["test", "--workspace", "--test", "scenarios"]);
+                command.arg("--no-fail-fast");
                 // The harness gives each hub a redis-server of its own.
                 command.env("SWITCHBOARD_TEST_ENGINE", "redis");
                 self.test_server(command)
@@ -251,6 +250,16 @@ impl Run {
         let value = self.options.profile.to_possible_value();
         value.expect("no profile is hidden").get_name().to_owned()
     }
+}
+
+/// Runs the integration tests of some packages. The whole workspace is named, not these packages: so all stages agree on the
+/// features of what they depend on, and that is built once.
+fn tests_of(workspace: &Workspace, is_asked_for: impl Fn(&str) -> bool) -> Command {
+    let mut command = workspace.cargo(["test", "--workspace", "--no-fail-fast"]);
+    for name in workspace.tests(is_asked_for) {
+        command.args(["--test", name]);
+    }
+    command
 }
 
 /// Installs a component of the toolchain if it is missing, as it is with rustup's minimal profile.

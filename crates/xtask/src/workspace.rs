@@ -17,6 +17,21 @@ pub(crate) struct Workspace {
     /// Where cargo builds, and where tools are installed: nothing is ever written elsewhere in the checkout.
     #[serde(rename = "target_directory")]
     pub(crate) target: PathBuf,
+    packages: Vec<Package>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Package {
+    name: String,
+    targets: Vec<Target>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
+    #[serde(rename = "required-features", default)]
+    required_features: Vec<String>,
 }
 
 impl Workspace {
@@ -33,6 +48,19 @@ impl Workspace {
         let mut command = process::cargo();
         command.args(arguments).current_dir(&self.root);
         command
+    }
+
+    /// The names of the integration tests of the packages that are asked for, but for those that need a feature.
+    pub(crate) fn tests(&self, is_asked_for: impl Fn(&str) -> bool) -> Vec<&str> {
+        let packages = self
+            .packages
+            .iter()
+            .filter(|package| is_asked_for(&package.name));
+        let targets = packages.flat_map(|package| &package.targets);
+        let tests = targets.filter(|target| {
+            target.kind.iter().any(|kind| kind == "test") && target.required_features.is_empty()
+        });
+        tests.map(|target| target.name.as_str()).collect()
     }
 
     /// A git command that runs at the root of the workspace.

@@ -74,13 +74,16 @@ pub(crate) async fn run(setting: &Setting, only: &[Bar], json: bool) -> Result<b
         }
         rows.extend(measured);
     }
+    print(setting, &rows, json)
+}
+
+/// Prints rows; false where one does not hold.
+pub(crate) fn print(setting: &Setting, rows: &[Row], json: bool) -> Result<bool> {
     if json {
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&report::bars(setting, &rows)?)?
-        );
+        let object = report::bars(setting, rows)?;
+        println!("{}", serde_json::to_string_pretty(&object)?);
     } else {
-        println!("{}", row::table(&rows));
+        println!("{}", row::table(rows));
     }
     Ok(rows.iter().all(Row::holds))
 }

@@ -10,6 +10,8 @@ use serde::Serialize;
 pub(crate) enum Good {
     AtLeast,
     AtMost,
+    /// There is no bar: the figure is only told.
+    Either,
 }
 
 /// A figure and the bar it is held to.
@@ -33,6 +35,11 @@ impl Row {
         Self::new(name, figure, unit, Good::AtMost, bar)
     }
 
+    /// A figure without a bar.
+    pub(crate) fn told(name: &str, figure: f64, unit: &'static str) -> Self {
+        Self::new(name, figure, unit, Good::Either, 0.0)
+    }
+
     fn new(name: &str, figure: f64, unit: &'static str, good: Good, bar: f64) -> Self {
         Self {
             name: name.to_owned(),
@@ -54,19 +61,24 @@ impl Row {
         match self.good {
             Good::AtLeast => self.figure >= self.bar,
             Good::AtMost => self.figure <= self.bar,
+            Good::Either => !self.figure.is_nan(),
         }
     }
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = if self.holds() { "holds" } else { "MISSED" };
-        let sign = match self.good {
-            Good::AtLeast => "≥",
-            Good::AtMost => "≤",
+        let verdict = match (self.good, self.holds()) {
+            (Good::Either, true) => "",
+            (_, true) => "holds",
+            (_, false) => "MISSED",
+        };
+        let bar = match self.good {
+            Good::AtLeast => format!("≥ {}", short(self.bar)),
+            Good::AtMost => format!("≤ {}", short(self.bar)),
+            Good::Either => String::new(),
         };
         let figure = format!("{} {}", short(self.figure), self.unit);
-        let bar = format!("{sign} {}", short(self.bar));
         write!(f, "{:<52} {figure:>18}  {bar:>12}  {verdict}", self.name)
     }
 }
@@ -80,8 +92,9 @@ pub(crate) fn table(rows: &[Row]) -> String {
             let _ = writeln!(text, "    {}", row.detail);
         }
     }
-    let missed = rows.iter().filter(|row| !row.holds()).count();
-    let _ = write!(text, "{} of {} bars hold", rows.len() - missed, rows.len());
+    let bars = rows.iter().filter(|row| row.good != Good::Either);
+    let (all, held) = (bars.clone().count(), bars.filter(|row| row.holds()).count());
+    let _ = write!(text, "{held} of {all} bars hold");
     text
 }
 

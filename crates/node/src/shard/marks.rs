@@ -215,16 +215,17 @@ impl Shard {
         }
     }
 
-    /// Uses the marks of all who are live in a channel that has begun another epoch. An engine that has lost its data has lost
+    /// Uses the marks of all who are live, or catch up, in a channel that has begun another epoch. An engine that has lost its data has lost
     /// them too; they are made anew where they were, in the old epoch: so whoever drops before its next ack is told again
     /// that something was missed, and not taken for new.
     pub(super) fn remake_marks(&mut self, at: u32) {
-        if !self.channels[at].policy.is_durable() {
+        let channel = &self.channels[at];
+        if !channel.policy.is_durable() {
             return;
         }
-        let live = self.channels[at].live.iter();
         let of = &self.markings.of;
-        let marked: Vec<_> = live
+        let subscribers = channel.live.iter().chain(&channel.waiting);
+        let marked: Vec<_> = subscribers
             .filter_map(|&slot| of.get(&(slot, at)).cloned())
             .collect();
         for marking in marked {
