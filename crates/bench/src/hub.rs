@@ -120,6 +120,12 @@ impl Hub {
         let alive = http.get(format!("http://{admin}/livez")).send().await?;
         ensure!(alive.status().is_success(), "/livez: {}", alive.status());
         let started_in = begun.elapsed();
+        // A node with others comes in once it has heard from Redis.
+        let ready_at = format!("http://{admin}/readyz");
+        while !http.get(&ready_at).send().await?.status().is_success() {
+            ensure!(begun.elapsed() < START_MAX, "the hub does not get ready");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         Ok(Self {
             clients: address("clients")?,
             api: address("grpc")?,
