@@ -44,6 +44,8 @@ pub struct Hub {
     directory: TempDir,
     /// The engine's server, where [`ENGINE`] asks for one: a hub of a test that is about something else has its own.
     pub redis: Option<Redis>,
+    /// Its log is not told at its end: whoever uses it is no test, whose output is shown only when it fails.
+    pub quiet: bool,
 }
 
 /// The variable that says which engine hubs run on that do not care: `redis`, or memory.
@@ -215,6 +217,7 @@ impl Hub {
             child,
             directory,
             redis: None,
+            quiet: false,
         };
         hub.wait_until_ready()
             .await
@@ -444,9 +447,11 @@ impl Drop for Hub {
         let log = self.log();
         // Shown only when the test fails.
         let lines: Vec<&str> = log.lines().collect();
-        eprintln!("the end of the hub's log ({} lines):", lines.len());
-        for line in &lines[lines.len().saturating_sub(40)..] {
-            eprintln!("  {line}");
+        if !self.quiet {
+            eprintln!("the end of the hub's log ({} lines):", lines.len());
+            for line in &lines[lines.len().saturating_sub(40)..] {
+                eprintln!("  {line}");
+            }
         }
         if !std::thread::panicking() {
             let leaks = self.secrets.leaks(&log);
