@@ -1,6 +1,8 @@
 //! One `switchboard` process a test: started with a configuration of its own, killed by its id, its log looked through at
 //! the end.
 
+mod shipped;
+
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -44,6 +46,8 @@ pub struct Hub {
     directory: TempDir,
     /// The engine's server, where [`ENGINE`] asks for one: a hub of a test that is about something else has its own.
     pub redis: Option<Redis>,
+    /// Its log is not told at its end: whoever uses it is no test, whose output is shown only when it fails.
+    pub quiet: bool,
 }
 
 /// The variable that says which engine hubs run on that do not care: `redis`, or memory.
@@ -122,6 +126,7 @@ impl Hub {
         let mut hub = Self::run(
             directory,
             &["serve", "--config", "hub.toml"],
+            &[],
             descriptors_max,
             minter,
             secrets,
@@ -155,6 +160,7 @@ impl Hub {
                 "--admin-listen",
                 ANY_PORT,
             ],
+            &[],
             None,
             minter,
             secrets,
@@ -172,6 +178,7 @@ impl Hub {
     async fn run(
         directory: TempDir,
         arguments: &[&str],
+        environment: &[(String, String)],
         descriptors_max: Option<u32>,
         minter: Minter,
         secrets: Secrets,
@@ -193,6 +200,7 @@ impl Hub {
             .args(["--ready-file", "ready.json"])
             .current_dir(directory.path())
             .env("SWITCHBOARD_STATE_DIR", directory.path())
+            .envs(environment.iter().cloned())
             .stdin(Stdio::null())
             // Development mode greets a person there, with a token to play with.
             .stdout(File::create(directory.path().join("greeting"))?)
@@ -215,6 +223,7 @@ impl Hub {
             child,
             directory,
             redis: None,
+            quiet: false,
         };
         hub.wait_until_ready()
             .await
@@ -444,9 +453,11 @@ impl Drop for Hub {
         let log = self.log();
         // Shown only when the test fails.
         let lines: Vec<&str> = log.lines().collect();
-        eprintln!("the end of the hub's log ({} lines):", lines.len());
-        for line in &lines[lines.len().saturating_sub(40)..] {
-            eprintln!("  {line}");
+        if !self.quiet {
+            eprintln!("the end of the hub's log ({} lines):", lines.len());
+            for line in &lines[lines.len().saturating_sub(40)..] {
+                eprintln!("  {line}");
+            }
         }
         if !std::thread::panicking() {
             let leaks = self.secrets.leaks(&log);

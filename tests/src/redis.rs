@@ -1,8 +1,12 @@
-//! A real redis-server, with a directory of its own, ended with the test.
+//! A real redis-server, with a directory of its own, ended with the test; by itself, watched by Sentinels, or in a Cluster.
+
+mod cluster;
+mod sentinel;
 
 use std::fs;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
@@ -13,28 +17,56 @@ use crate::config::Config;
 use crate::tools;
 use crate::waiting::{SOON, until};
 
-/// A server process that writes everything down before it answers.
+pub use cluster::RedisCluster;
+pub use sentinel::Watched;
+
+/// A server that writes everything down before it answers.
+const DURABLE: &str = "--appendonly yes --appendfsync always";
+
+/// A server process.
 #[derive(Debug)]
 pub struct Redis {
     port: u16,
     directory: TempDir,
+    options: Vec<String>,
     process: Child,
 }
 
 impl Redis {
-    /// Starts one on a free port and waits until it answers.
+    /// Starts one that loses nothing on a free port and waits until it answers.
     ///
     /// # Errors
     /// It does not.
     pub async fn start() -> Result<Self> {
+        Self::start_with(DURABLE).await
+    }
+
+    /// Starts one with these options, separated by spaces.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn start_with(options: &str) -> Result<Self> {
+        Self::start_from(None, options).await
+    }
+
+    /// The same with a configuration file, which the server may write to.
+    async fn start_from(file: Option<&str>, options: &str) -> Result<Self> {
         // Between choosing a port and binding it another process may take it.
         for _ in 0..5 {
-            let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+            let port = free_port()?;
             let directory = TempDir::with_prefix("switchboard-redis-")?;
-            let process = launch(port, &directory)?;
+            let mut all = Vec::new();
+            if let Some(text) = file {
+                let path = directory.path().join("redis.conf");
+                fs::write(&path, text)?;
+                all.push(path.to_str().context("a plain path")?.to_owned());
+            }
+            all.extend(options.split_whitespace().map(str::to_owned));
+            let process = launch(port, &directory, &all)?;
             let mut redis = Self {
                 port,
                 directory,
+                options: all,
                 process,
             };
             if redis.answers().await? {
@@ -44,17 +76,14 @@ impl Redis {
         bail!("redis-server found no port to listen on")
     }
 
+    /// Its port on the loopback.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Has a hub use it, with times for tests: what is lost is noticed as in production, the rest goes faster.
     pub fn engine_of(&self, config: &mut Config) {
-        config
-            .set("engine.kind", "\"redis\"")
-            .set(
-                "engine.redis.servers",
-                &format!("[\"127.0.0.1:{}\"]", self.port),
-            )
-            .set("engine.redis.linger_s", "0.3")
-            .set("engine.redis.compare_interval_s", "2")
-            .set("engine.redis.lease_s", "3");
+        engine_at(config, std::slice::from_ref(self));
     }
 
     /// Sends a signal, such as `STOP`.
@@ -99,7 +128,7 @@ impl Redis {
     /// # Errors
     /// It does not start.
     pub async fn restart(&mut self) -> Result<()> {
-        self.process = launch(self.port, &self.directory)?;
+        self.process = launch(self.port, &self.directory, &self.options)?;
         ensure!(self.answers().await?, "redis-server does not start again");
         Ok(())
     }
@@ -107,14 +136,29 @@ impl Redis {
     /// Sends a command in its inline form and gives the answer's text.
     ///
     /// # Errors
-    /// It cannot be reached.
+    /// It cannot be reached, or does not answer.
     pub async fn command(&self, command: &str) -> Result<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
-        let text = format!("{command}\r\nQUIT\r\n");
-        stream.write_all(text.as_bytes()).await?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await?;
-        Ok(String::from_utf8_lossy(&answer).into_owned())
+        ask(self.port, command).await
+    }
+
+    /// Waits until the answer to a command is as it should be.
+    ///
+    /// # Errors
+    /// It is not within the deadline.
+    pub async fn until(
+        &self,
+        command: &str,
+        within: Duration,
+        is_so: impl Fn(&str) -> bool,
+    ) -> Result<()> {
+        let last = std::cell::RefCell::new(String::new());
+        let outcome = until(command, within, || async {
+            let answer = self.command(command).await.unwrap_or_default();
+            let found = is_so(&answer).then_some(());
+            last.replace(answer);
+            Ok(found)
+        });
+        outcome.await.with_context(|| last.borrow().clone())
     }
 
     /// Whether it answers, once it does; false when it has ended instead.
@@ -127,14 +171,8 @@ impl Redis {
                     return Ok(Some(false));
                 }
                 // Until it listens a connection is refused, and while it loads its data an error is answered.
-                let stream = TcpStream::connect(("127.0.0.1", port)).await;
-                let Ok(mut stream) = stream else {
-                    return Ok(None);
-                };
-                stream.write_all(b"PING\r\nQUIT\r\n").await?;
-                let mut answer = Vec::new();
-                stream.read_to_end(&mut answer).await?;
-                Ok(answer.starts_with(b"+PONG").then_some(true))
+                let answer = ask(port, "PING").await.unwrap_or_default();
+                Ok(answer.starts_with("+PONG").then_some(true))
             }
         })
         .await
@@ -148,18 +186,65 @@ impl Drop for Redis {
     }
 }
 
-fn launch(port: u16, directory: &TempDir) -> Result<Child> {
+/// Sends one command, and reads until the server closes the connection: it does once it has answered and hears no more. A Sentinel knows
+/// no `QUIT`.
+///
+/// # Errors
+/// It cannot be reached, or does not answer.
+pub async fn ask(port: u16, command: &str) -> Result<String> {
+    let asking = async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        let text = format!("{command}\r\n");
+        stream.write_all(text.as_bytes()).await?;
+        stream.shutdown().await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        anyhow::Ok(String::from_utf8_lossy(&answer).into_owned())
+    };
+    let answer = tokio::time::timeout(SOON, asking).await;
+    answer.with_context(|| format!("no answer to {command}"))?
+}
+
+/// Has a hub use these servers.
+fn engine_at(config: &mut Config, servers: &[Redis]) {
+    let servers: Vec<String> = servers
+        .iter()
+        .map(|server| format!("\"127.0.0.1:{}\"", server.port))
+        .collect();
+    config
+        .set("engine.kind", "\"redis\"")
+        .set("engine.redis.servers", &format!("[{}]", servers.join(", ")))
+        .set("engine.redis.linger_s", "0.3")
+        .set("engine.redis.compare_interval_s", "2")
+        .set("engine.redis.lease_s", "3");
+}
+
+/// A port that is free, as is the one 10,000 above it, which a Cluster's servers speak to each other by.
+///
+/// # Errors
+/// There is none.
+pub fn free_port() -> Result<u16> {
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        if port < 55_000 && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
+            return Ok(port);
+        }
+    }
+}
+
+fn launch(port: u16, directory: &TempDir, options: &[String]) -> Result<Child> {
     let program = tools::program("SWITCHBOARD_REDIS_SERVER", &["redis-server"])?;
+    // A file stands before all options.
+    let (file, options) = match options.split_first() {
+        Some((file, rest)) if !file.starts_with('-') => (Some(file), rest),
+        _ => (None, options),
+    };
     Command::new(program)
+        .args(file)
         .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
-        .args([
-            "--save",
-            "",
-            "--appendonly",
-            "yes",
-            "--appendfsync",
-            "always",
-        ])
+        .args(["--save", "", "--repl-diskless-sync-delay", "0"])
+        .args(options)
         .arg("--dir")
         .arg(directory.path())
         .stdin(Stdio::null())

@@ -18,11 +18,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         &["--package", "switchboard-bench"],
         "switchboard-bench",
     )?;
-    let asks_for_help = arguments
-        .iter()
-        .any(|argument| argument == "--help" || argument == "-h");
     let mut command = Command::new(bench);
-    if !arguments.is_empty() && !asks_for_help {
+    if !arguments.is_empty() && !asks_for_help(arguments) {
         let package = ["--package", "switchboard-server", "--features", "bench"];
         let hub = build(&workspace, &package, "switchboard")?;
         let null_sink = instructions::build(&workspace)?;
@@ -35,11 +32,23 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
             .arg("--null-sink")
             .arg(null_sink);
     }
-    let status = command
-        .args(arguments)
-        .current_dir(&workspace.root)
-        .status();
-    let status = status.context("the benchmark cannot be started")?;
+    pass_on(
+        command.args(arguments).current_dir(&workspace.root),
+        "the benchmark",
+    )
+}
+
+/// Whether only an explanation is wanted, for which nothing else needs to be built.
+pub(crate) fn asks_for_help(arguments: &[String]) -> bool {
+    arguments
+        .iter()
+        .any(|argument| argument == "--help" || argument == "-h")
+}
+
+/// Runs a program to its end; its exit code is the answer.
+pub(crate) fn pass_on(command: &mut Command, what: &str) -> Result<ExitCode> {
+    let status = command.status();
+    let status = status.with_context(|| format!("{what} cannot be started"))?;
     Ok(ExitCode::from(
         status
             .code()

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::bench;
+use crate::faults;
 use crate::instructions;
 use crate::test::{self, TestOptions};
 use crate::tidy;
@@ -46,6 +47,20 @@ enum Chore {
         )]
         arguments: Vec<String>,
     },
+    /// Break nodes and their Redis under load, and count what became of every publication
+    ///
+    /// Builds the hub and `switchboard-faults`, both as the tests use them, and passes everything on: `cargo xtask faults`, `cargo xtask faults --short`,
+    /// `cargo xtask faults --only node-killed,rolling-restart --seconds 120`, `cargo xtask faults --help`. Exits 1 when something was
+    /// lost in silence, came twice, or came out of order. Needs redis-server and redis-cli.
+    #[command(disable_help_flag = true)]
+    Faults {
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "ARGUMENTS"
+        )]
+        arguments: Vec<String>,
+    },
     /// Count the instructions of a delivery and compare them with crates/node/benches/instructions.toml
     Instructions {
         /// Write what was counted into that file instead: a change that costs is worth it, or one that saves is there
@@ -68,6 +83,7 @@ impl Cli {
                 })
             }
             Chore::Bench { arguments } => bench::run(&arguments),
+            Chore::Faults { arguments } => faults::run(&arguments),
             Chore::Instructions { update } => {
                 instructions::check(&Workspace::find()?, update)?;
                 Ok(ExitCode::SUCCESS)

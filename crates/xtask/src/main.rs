@@ -7,7 +7,7 @@
 //! works inside. This crate depends on no other of the workspace.
 //!
 //! Reading order: [`cli`], [`test`] (the stages), [`tools`] (what the tests need from outside), [`tidy`] (the checks),
-//! [`proto`], [`instructions`], [`bench`], [`process`] and [`workspace`].
+//! [`proto`], [`instructions`], [`bench`], [`faults`], [`process`] and [`workspace`].
 //!
 //! To add a stage: a variant of `test::stage::Stage`, its arm in `test::Run::carry_out`. To add a check: a file in
 //! `tidy/` with a function from the tree to its findings, a line in `tidy::CHECKS`, and a test that sees it go red.
@@ -16,6 +16,7 @@
 
 mod bench;
 mod cli;
+mod faults;
 mod instructions;
 mod process;
 mod proto;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::Hub;
+use crate::door::Door;
 use crate::waiting::SOON;
 
 pub use frame::Frame;
@@ -90,12 +90,17 @@ impl Client {
     ///
     /// # Errors
     /// [`Refused`] when the hub refused it; anything else when what came was no `open`.
-    pub async fn open(hub: &Hub, transport: Transport, opening: Opening) -> Result<Self> {
+    pub async fn open(
+        hub: impl Into<Door>,
+        transport: Transport,
+        opening: Opening,
+    ) -> Result<Self> {
+        let hub: Door = hub.into();
         hub.secrets.add(opening.token_text());
         let link = match transport {
-            Transport::WebSocket => Link::Ws(Box::new(Ws::open(hub, &opening).await?)),
-            Transport::Sse => Link::Sse(Box::new(Sse::open(hub, &opening).await?)),
-            Transport::Poll => Link::Poll(Box::new(Poll::open(hub, &opening).await?)),
+            Transport::WebSocket => Link::Ws(Box::new(Ws::open(&hub, &opening).await?)),
+            Transport::Sse => Link::Sse(Box::new(Sse::open(&hub, &opening).await?)),
+            Transport::Poll => Link::Poll(Box::new(Poll::open(&hub, &opening).await?)),
         };
         let mut client = Self {
             transport,
@@ -176,6 +181,14 @@ impl Client {
             Some(Step::Ended(ended)) => bail!("the session ended: {ended:?}"),
             None => Ok(None),
         }
+    }
+
+    /// What comes next within this time, be it the session's end.
+    ///
+    /// # Errors
+    /// What came is not of the protocol.
+    pub async fn next_step(&mut self, within: Duration) -> Result<Option<Step>> {
+        self.step(Instant::now() + within).await
     }
 
     /// The next frame, which must be of this kind.

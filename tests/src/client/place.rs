@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::{Client, Frame, Opening, Transport};
-use crate::Hub;
+use crate::door::Door;
 
 /// A place in a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,12 @@ impl Position {
     }
 }
 
+impl std::fmt::Display for Position {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.epoch, self.offset)
+    }
+}
+
 /// Where a client was.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -53,7 +59,7 @@ impl Place {
     ///
     /// # Errors
     /// The hub refused it.
-    pub async fn resume(&self, hub: &Hub, transport: Transport) -> Result<Client> {
+    pub async fn resume(&self, hub: impl Into<Door>, transport: Transport) -> Result<Client> {
         let mut opening = self.opening.continued();
         if let Some(cursor) = &self.cursor {
             opening = match (self.from, transport) {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::{Ended, Frame, Opening, Refused, Step};
-use crate::Hub;
+use crate::door::Door;
 use crate::waiting::SOON;
 
 /// The longest that one request waits.
@@ -46,7 +46,8 @@ impl Poll {
     ///
     /// # Errors
     /// [`Refused`] when the hub refuses it.
-    pub async fn open(hub: &Hub, opening: &Opening) -> Result<Self> {
+    pub async fn open(hub: impl Into<Door>, opening: &Opening) -> Result<Self> {
+        let hub = hub.into();
         let mut poll = Self {
             key: String::new(),
             cursor: None,

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::timeout_at;
 
 use super::{Ended, Frame, Opening, Refused, Step, poll};
-use crate::Hub;
+use crate::door::Door;
 
 /// An event stream.
 pub struct Sse {
@@ -34,7 +34,8 @@ impl Sse {
     ///
     /// # Errors
     /// [`Refused`] when the hub answers otherwise than with an event stream.
-    pub async fn open(hub: &Hub, opening: &Opening) -> Result<Self> {
+    pub async fn open(hub: impl Into<Door>, opening: &Opening) -> Result<Self> {
+        let hub = hub.into();
         let mut request = hub
             .http
             .get(hub.url(&format!("/v1/sse{}", opening.query(&[]))));

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::{Ended, Frame, Opening, Refused, Step};
-use crate::Hub;
+use crate::door::Door;
 use crate::waiting::SOON;
 
 /// A WebSocket that speaks JSON.
@@ -32,7 +32,8 @@ impl Ws {
     ///
     /// # Errors
     /// [`Refused`] when the hub answers otherwise than with 101.
-    pub async fn open(hub: &Hub, opening: &Opening) -> Result<Self> {
+    pub async fn open(hub: impl Into<Door>, opening: &Opening) -> Result<Self> {
+        let hub = hub.into();
         let address = format!("ws://{}/v1/ws{}", hub.clients, opening.query(&[]));
         let mut request = address.into_client_request()?;
         for (name, value) in opening.all_headers() {

@@ -1,7 +1,6 @@
 //! Several nodes behind any balancer are one hub: each test starts real nodes on a real Redis, and breaks some of them.
 
 mod durable;
-mod faults;
 mod limits;
 mod moving;
 mod presence;
