@@ -12,6 +12,7 @@ use switchboard_engine::Interrupted;
 use tracing::warn;
 
 use super::{Hearing, Seen};
+use crate::config::Topology;
 use crate::epoch::fresh_epoch;
 use crate::keys::{Of, Partition};
 use crate::reply::{CallError, exactly};
@@ -66,7 +67,9 @@ pub(crate) async fn compare_all(
     only: Option<&Arc<Shard>>,
 ) -> Vec<(ChannelName, Seen)> {
     let map = hearing.shards.map();
-    let mut partitions: Vec<(Partition, Channels)> = Vec::new();
+    // One script touches one slot of a Cluster, and anything of a server that has all of them.
+    let is_cluster = matches!(hearing.shards.config.topology, Topology::Cluster(_));
+    let mut batches: Vec<(Partition, Channels)> = Vec::new();
     let mut channels = hearing.followed.all();
     let partition = |name: &ChannelName| hearing.shards.keys.partition(name.as_str());
     channels.sort_by_cached_key(|(name, _)| partition(name));
@@ -77,13 +80,15 @@ pub(crate) async fn compare_all(
         if !is_wanted {
             continue;
         }
-        match partitions.last_mut() {
-            Some((last, batch)) if *last == of && batch.len() < BATCH => batch.push((name, seen)),
-            _ => partitions.push((of, vec![(name, seen)])),
+        match batches.last_mut() {
+            Some((first, batch)) if (*first == of || !is_cluster) && batch.len() < BATCH => {
+                batch.push((name, seen));
+            }
+            _ => batches.push((of, vec![(name, seen)])),
         }
     }
     let mut behind = Vec::new();
-    for (partition, batch) in partitions {
+    for (partition, batch) in batches {
         // Without an answer there is nothing to say: this is asked again.
         if let Ok(found) = compare(hearing, partition, batch).await {
             behind.extend(found);
