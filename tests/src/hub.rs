@@ -1,6 +1,8 @@
 //! One `switchboard` process a test: started with a configuration of its own, killed by its id, its log looked through at
 //! the end.
 
+mod shipped;
+
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -124,6 +126,7 @@ impl Hub {
         let mut hub = Self::run(
             directory,
             &["serve", "--config", "hub.toml"],
+            &[],
             descriptors_max,
             minter,
             secrets,
@@ -157,6 +160,7 @@ impl Hub {
                 "--admin-listen",
                 ANY_PORT,
             ],
+            &[],
             None,
             minter,
             secrets,
@@ -174,6 +178,7 @@ impl Hub {
     async fn run(
         directory: TempDir,
         arguments: &[&str],
+        environment: &[(String, String)],
         descriptors_max: Option<u32>,
         minter: Minter,
         secrets: Secrets,
@@ -195,6 +200,7 @@ impl Hub {
             .args(["--ready-file", "ready.json"])
             .current_dir(directory.path())
             .env("SWITCHBOARD_STATE_DIR", directory.path())
+            .envs(environment.iter().cloned())
             .stdin(Stdio::null())
             // Development mode greets a person there, with a token to play with.
             .stdout(File::create(directory.path().join("greeting"))?)

@@ -188,7 +188,10 @@ impl Drop for Redis {
 
 /// Sends one command, and reads until the server closes the connection: it does once it has answered and hears no more. A Sentinel knows
 /// no `QUIT`.
-async fn ask(port: u16, command: &str) -> Result<String> {
+///
+/// # Errors
+/// It cannot be reached, or does not answer.
+pub async fn ask(port: u16, command: &str) -> Result<String> {
     let asking = async {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
         let text = format!("{command}\r\n");
@@ -217,7 +220,10 @@ fn engine_at(config: &mut Config, servers: &[Redis]) {
 }
 
 /// A port that is free, as is the one 10,000 above it, which a Cluster's servers speak to each other by.
-fn free_port() -> Result<u16> {
+///
+/// # Errors
+/// There is none.
+pub fn free_port() -> Result<u16> {
     loop {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let port = listener.local_addr()?.port();

@@ -32,6 +32,12 @@ impl Position {
     }
 }
 
+impl std::fmt::Display for Position {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.epoch, self.offset)
+    }
+}
+
 /// Where a client was.
 #[derive(Clone, Debug)]
 pub struct Place {

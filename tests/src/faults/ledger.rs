@@ -116,7 +116,7 @@ impl Figures {
                     let known = !read.numbers.insert(*number);
                     if known {
                         self.duplicated += 1;
-                        self.find(format!("{who}: {number} at {position:?} again"));
+                        self.find(format!("{who}: {number} at {position} again"));
                     } else {
                         self.step(who, &mut read, position);
                     }
@@ -125,7 +125,7 @@ impl Figures {
                     {
                         self.disordered += 1;
                         self.find(format!(
-                            "{who}: {number} at {position:?}, acknowledged at {told:?}"
+                            "{who}: {number} at {position}, acknowledged at {told}"
                         ));
                     }
                     if !published.contains_key(number) {
@@ -143,10 +143,10 @@ impl Figures {
         let at = read.at.clone();
         if position.epoch != at.epoch {
             self.lost += 1;
-            self.find(format!("{who}: {position:?} after {at:?} and no gap"));
+            self.find(format!("{who}: {position} after {at} and no gap"));
         } else if position.offset <= at.offset {
             self.disordered += 1;
-            self.find(format!("{who}: {position:?} after {at:?}"));
+            self.find(format!("{who}: {position} after {at}"));
             // Late is not lost.
             read.holes.retain(|hole| hole != position);
             return;
@@ -181,7 +181,7 @@ impl Figures {
         self.lost += missing.len() as u64;
         if let (Some(first), Some(last)) = (missing.first(), missing.last()) {
             let count = missing.len();
-            self.find(format!("{who}: {count} lost, {first:?} to {last:?}"));
+            self.find(format!("{who}: {count} lost, {first} to {last}"));
         }
     }
 }

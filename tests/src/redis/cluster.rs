@@ -1,5 +1,6 @@
 //! A Redis Cluster of three primaries, each with a replica.
 
+use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -7,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use super::{Redis, engine_at};
 use crate::config::Config;
 use crate::tools;
-use crate::waiting::SOON;
+use crate::waiting::{SOON, until};
 
 /// Settings that have a Cluster agree quickly, and serve what it can meanwhile.
 const OPTIONS: &str = "--cluster-enabled yes --cluster-node-timeout 1000 --cluster-replica-validity-factor 0 \
@@ -100,10 +101,11 @@ impl RedisCluster {
         role.is_ok_and(|role| role.contains("master"))
     }
 
-    /// Moves a slot with all its keys from one primary to another, as `redis-cli --cluster reshard` does.
+    /// Moves a slot with all its keys from one primary to another, as `redis-cli --cluster reshard` does, and waits until all
+    /// servers know: one that has heard only of an older move would take the slot back, and delete its keys.
     ///
     /// # Errors
-    /// One of them refuses a step.
+    /// One of them refuses a step, or they do not agree.
     pub async fn move_slot(&self, slot: u16, from: usize, to: usize) -> Result<()> {
         let (old, new) = (self.id(from).await?, self.id(to).await?);
         self.ask(to, &format!("CLUSTER SETSLOT {slot} IMPORTING {old}"))
@@ -125,7 +127,14 @@ impl RedisCluster {
             self.ask(index, &format!("CLUSTER SETSLOT {slot} NODE {new}"))
                 .await?;
         }
-        Ok(())
+        until("all servers to agree on the slots", SOON, || async {
+            let mut views = BTreeSet::new();
+            for server in &self.servers {
+                views.insert(owners(&server.command("CLUSTER NODES").await?));
+            }
+            Ok((views.len() == 1).then_some(()))
+        })
+        .await
     }
 
     async fn id(&self, index: usize) -> Result<String> {
@@ -138,4 +147,24 @@ impl RedisCluster {
         ensure!(!answer.starts_with('-'), "{command}: {answer}");
         Ok(answer)
     }
+}
+
+/// Who owns which slots since when, as a server sees it: the lines of primaries without what differs from server to server.
+fn owners(nodes: &str) -> Vec<String> {
+    let lines = nodes.lines().filter(|line| line.contains("master"));
+    let mut owners: Vec<String> = lines
+        .map(|line| {
+            let fields: Vec<_> = line.split(' ').collect();
+            let (id, rest) = (fields.first(), fields.get(6..).unwrap_or_default());
+            // The owner alone names moves that are under way, in brackets.
+            let settled = rest.iter().filter(|field| !field.starts_with('['));
+            id.into_iter()
+                .chain(settled)
+                .copied()
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
+        .collect();
+    owners.sort();
+    owners
 }
