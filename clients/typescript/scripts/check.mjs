@@ -1,6 +1,6 @@
 // `npm test`: the package's checks one after the other, and at the end how many tests there were, as cargo says it.
 //
-//     npm test [-- PART...]      parts: types lint unit node conformance browser faults
+//     npm test [-- PART...]      parts: types lint unit package node conformance browser examples faults
 //
 // SWITCHBOARD_HUB names the hub's program; SWITCHBOARD_CHROMIUM, FAULT_RUNS and FAULT_SEED are optional.
 
@@ -20,6 +20,7 @@ const PARTS = {
   types: [tool('tsc'), '-p', 'tsconfig.json'],
   lint: [tool('biome'), 'check', '.'],
   unit: suite('unit'),
+  package: suite('package'),
   node: suite('node'),
   conformance: suite('conformance'),
   browser: suite('browser'),

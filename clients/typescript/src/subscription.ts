@@ -28,6 +28,7 @@ export type SubscriptionEvent<Data> =
 
 /** What a subscription needs of its client. */
 export interface SubscriptionHost {
+  /** @internal */
   leave(subscription: Subscription): void;
   publish(channel: string, data: unknown, options?: PublishOptions): Promise<{ position?: Position }>;
   presence<Info>(channel: string, options?: PresenceOptions): Promise<PresenceResult<Info>>;
