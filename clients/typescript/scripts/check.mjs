@@ -24,6 +24,7 @@ const PARTS = {
   node: suite('node'),
   conformance: suite('conformance'),
   browser: suite('browser'),
+  examples: suite('examples'),
   faults: suite('faults'),
 };
 
