@@ -18,7 +18,7 @@ const suite = (folder) => [process.execPath, '--test', '--test-reporter=spec', .
 
 const PARTS = {
   types: [tool('tsc'), '-p', 'tsconfig.json'],
-  lint: [tool('biome'), 'check', '.'],
+  lint: [tool('biome'), 'check', '.', '../examples'],
   unit: suite('unit'),
   package: suite('package'),
   node: suite('node'),

@@ -24,7 +24,10 @@ lobby.on('gap', () => line('something may be missing here', 'gap'));
 
 // Who is here: the list once it is subscribed, then joins and leaves.
 const members = new Map();
-const show = () => byId('members').replaceChildren(...[...members.values()].sort().map((name) => Object.assign(document.createElement('li'), { textContent: name })));
+const show = () =>
+  byId('members').replaceChildren(
+    ...[...members.values()].sort().map((name) => Object.assign(document.createElement('li'), { textContent: name })),
+  );
 lobby.on('subscribed', async () => {
   const { members: present } = await lobby.presence();
   members.clear();

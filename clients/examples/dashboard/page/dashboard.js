@@ -30,7 +30,10 @@ function draw() {
   graph.dataset.points = points.map(({ n }) => n).join(' ');
   const pen = graph.getContext('2d');
   pen.clearRect(0, 0, graph.width, graph.height);
-  for (const [name, colour] of [['load', '#06c'], ['memory', '#c60']]) {
+  for (const [name, colour] of [
+    ['load', '#06c'],
+    ['memory', '#c60'],
+  ]) {
     const top = Math.max(1, ...points.map((point) => point[name]));
     pen.strokeStyle = colour;
     pen.beginPath();

@@ -225,6 +225,8 @@ export class SharedClient extends Asker<SharedClientEvents> implements Subscript
     this.#state = state;
     this.#transport = transport;
     if (state !== 'connected') this.#session = undefined;
+    // It stopped for good: only `connect` or `subscribe` begins anew.
+    if (state === 'disconnected' && code !== undefined) this.#isWanted = false;
     if (isNews) this.emit('state', told);
     if (state === 'disconnected' && code !== undefined) this.emit('error', new SwitchboardError(code, message ?? code));
   }

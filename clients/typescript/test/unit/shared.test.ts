@@ -300,12 +300,14 @@ test('a page that leaves while it is asked for a token is not waited for', async
   assert.ok(said.some((one) => one.do === 'bye'));
 });
 
-test('that no token is to be had stops all pages; another error is asked again', async () => {
+test('that no token is to be had stops all pages until one connects anew; another error is asked again', async () => {
   const { host, page } = worker({});
   const fails: object[] = [new Error('the network'), { code: 'permission_denied', message: 'logged out' }];
   const one = page({
     getToken: () => {
-      throw fails.shift() ?? new Error('once too often');
+      const failure = fails.shift();
+      if (failure) throw failure;
+      return 'given';
     },
   });
   const stopped = new Promise<string>((resolve) => one.on('error', ({ code, message }) => resolve(`${code}: ${message}`)));
@@ -314,4 +316,6 @@ test('that no token is to be had stops all pages; another error is asked again',
   assert.equal(fails.length, 0);
   assert.equal(one.state, 'disconnected');
   assert.equal(host.client.state, 'disconnected');
+  one.connect();
+  await until('another connection', () => one.state === 'connected');
 });
