@@ -1,6 +1,6 @@
 // The stage on which clients of any language are tried: a real hub, proxies that misbehave, and a control interface.
 //
-//     SWITCHBOARD_HUB=/path/to/switchboard node stage.mjs [--origin http://127.0.0.1:5173]... [--set limits.ping_interval_s=1]...
+//     SWITCHBOARD_HUB=/path/to/switchboard node stage.mjs [--origin http://127.0.0.1:5173]... [--set limits.ping_interval_s=1]... [--redis PORT]
 //
 // Prints one line of JSON when all is ready, and ends when its standard input closes. README.md has the rest.
 
@@ -12,9 +12,14 @@ import { parseArgs } from 'node:util';
 
 import { serveControl } from './control.mjs';
 import { Hub } from './hub.mjs';
+import { startRedis } from './redis.mjs';
 
 const { values } = parseArgs({
-  options: { origin: { type: 'string', multiple: true, default: [] }, set: { type: 'string', multiple: true, default: [] } },
+  options: {
+    origin: { type: 'string', multiple: true, default: [] },
+    set: { type: 'string', multiple: true, default: [] },
+    redis: { type: 'string' },
+  },
 });
 const program = process.env.SWITCHBOARD_HUB;
 if (!program) {
@@ -35,13 +40,20 @@ const identity = {
 };
 const directory = await mkdtemp(join(tmpdir(), 'switchboard-stage-'));
 const hub = new Hub({ program, directory, identity, set });
+let redis;
 const end = async (status) => {
+  await redis?.end();
   await hub.end();
   process.exit(status);
 };
 process.stdin.on('end', () => end(0)).on('error', () => end(0)).resume();
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => end(0));
 try {
+  if (values.redis !== undefined) {
+    redis = await startRedis(Number(values.redis), directory);
+    set['engine.kind'] = 'redis';
+    set['engine.redis.servers'] = [redis.address];
+  }
   await hub.start();
   const control = await serveControl({ hub, identity });
   const proxy = await control.addProxy({});

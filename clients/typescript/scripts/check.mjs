@@ -1,6 +1,6 @@
 // `npm test`: the package's checks one after the other, and at the end how many tests there were, as cargo says it.
 //
-//     npm test [-- PART...]      parts: types lint unit node conformance browser faults
+//     npm test [-- PART...]      parts: types lint unit package node conformance browser examples faults
 //
 // SWITCHBOARD_HUB names the hub's program; SWITCHBOARD_CHROMIUM, FAULT_RUNS and FAULT_SEED are optional.
 
@@ -18,11 +18,13 @@ const suite = (folder) => [process.execPath, '--test', '--test-reporter=spec', .
 
 const PARTS = {
   types: [tool('tsc'), '-p', 'tsconfig.json'],
-  lint: [tool('biome'), 'check', '.'],
+  lint: [tool('biome'), 'check', '.', '../examples'],
   unit: suite('unit'),
+  package: suite('package'),
   node: suite('node'),
   conformance: suite('conformance'),
   browser: suite('browser'),
+  examples: suite('examples'),
   faults: suite('faults'),
 };
 

@@ -1,17 +1,17 @@
 // The client: it carries out what its machines say, and hands frames to whom they concern.
 
+import { Asker } from './asker.js';
 import { type Clock, realClock, type Timer } from './clock.js';
 import { type Codec, json, writeCommand } from './codec.js';
-import { Emitter } from './emitter.js';
 import { SwitchboardError } from './errors.js';
 import { listen } from './lifecycle.js';
 import { ConnectionMachine, type ConnectionState, type Effect, type Input, type Timing } from './machine/connection.js';
 import type { TransportName } from './machine/ladder.js';
 import type { Start } from './machine/subscription.js';
-import type { Command, Frame, HistoryResult, Message, Open, Position, PresenceResult } from './protocol.js';
+import type { Command, Frame, Message, Open, Requests, Results, Verb } from './protocol.js';
 import { PendingRequests, type RequestOptions } from './requests.js';
 import { Session } from './session.js';
-import type { HistoryOptions, PresenceOptions, PublishOptions, Subscription, SubscriptionHost } from './subscription.js';
+import type { Subscription, SubscriptionHost } from './subscription.js';
 import { type GetToken, isFinal, Tokens } from './tokens.js';
 import type { Link, LinkOptions, OpenLink, WebSocketConstructor } from './transport/link.js';
 import { openPoll } from './transport/poll.js';
@@ -64,7 +64,7 @@ const RENEW_AT = 0.75;
 const RENEW_AGAIN_MS = 5000;
 
 /** A connection to a hub, with its subscriptions. */
-export class Client extends Emitter<ClientEvents> implements SubscriptionHost {
+export class Client extends Asker<ClientEvents> implements SubscriptionHost {
   readonly #clock: Clock;
   readonly #machine: ConnectionMachine;
   readonly #tokens: Tokens;
@@ -157,33 +157,9 @@ export class Client extends Emitter<ClientEvents> implements SubscriptionHost {
     return subscription as Subscription<unknown> as Subscription<Data>;
   }
 
-  /** Publishes. It is repeated until it is answered or its time is over, and happens once. */
-  publish(channel: string, data: unknown, { id = randomId(), ...options }: PublishOptions = {}): Promise<{ position?: Position }> {
-    return this.#requests.ask('publish', { channel, data: data ?? null, id, ...binary(data) }, true, options);
-  }
-
-  /** Who is present. */
-  async presence<Info = unknown>(channel: string, { limit, page, ...options }: PresenceOptions = {}): Promise<PresenceResult<Info>> {
-    const result = await this.#requests.ask('presence', { channel, limit, page }, true, options);
-    return { ...result, members: result.members ?? [] } as PresenceResult<Info>;
-  }
-
-  /** What the channel retains. */
-  async history<Data = unknown>(channel: string, options: HistoryOptions = {}): Promise<HistoryResult<Data>> {
-    const { position, limit, reverse, ...rest } = options;
-    const result = await this.#requests.ask('history', { channel, position, limit, reverse }, true, rest);
-    return { ...result, publications: result.publications ?? [] } as HistoryResult<Data>;
-  }
-
-  /** Asks a service. It is not repeated: when the connection is lost before the answer it fails with `unavailable`. */
-  async call<Answer = unknown>(method: string, data?: unknown, options: RequestOptions = {}): Promise<Answer> {
-    const { data: answer } = await this.#requests.ask('call', { method, data, ...binary(data) }, false, options);
-    return answer as Answer;
-  }
-
-  /** The hub's clock, in milliseconds since 1970. */
-  async ping(options?: RequestOptions): Promise<number> {
-    return (await this.#requests.ask('ping', {}, true, options)).time;
+  /** @internal */
+  override ask<V extends Verb>(verb: V, body: Requests[V], safe: boolean, options?: RequestOptions): Promise<Results[V]> {
+    return this.#requests.ask(verb, body, safe, options);
   }
 
   /** @internal */
@@ -347,10 +323,3 @@ function isLonger(command: Command, bytesMax: number): boolean {
 }
 
 const tooLong = (max: number) => ({ code: 'payload_too_large', message: `a command has ${max} bytes at most here` });
-
-const binary = (data: unknown): { binary?: true } => (data instanceof Uint8Array ? { binary: true } : {});
-
-/** 128 random bits in hexadecimal; `randomUUID` is missing where a page is not served securely. */
-function randomId(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
-}

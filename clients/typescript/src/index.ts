@@ -1,5 +1,6 @@
 // `@switchboard/client`: the client, JSON built in. Reading order: `protocol.ts`; the machines in `machine/` (verdict, backoff, ladder,
-// connection, subscription), which are pure; `transport/`, which is the I/O; `session.ts`, `requests.ts` and `tokens.ts`; `client.ts`, which joins them.
+// connection, subscription), which are pure; `transport/`, which is the I/O; `session.ts`, `requests.ts`, `asker.ts` and `tokens.ts`;
+// `client.ts`, which joins them.
 
 export { Client, type ClientEvents, type ClientOptions } from './client.js';
 export { type Codec, json } from './codec.js';

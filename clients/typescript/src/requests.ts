@@ -13,10 +13,18 @@ export interface RequestOptions {
   signal?: AbortSignal;
 }
 
-interface Pending {
-  command: Command;
+/** On which terms something is asked. */
+export interface Terms {
   /** It may be carried out twice: it is sent again when the connection was lost, and when the hub says that it may succeed later. */
   safe: boolean;
+  /** Milliseconds until nobody waits for it any more. */
+  leftMs: number;
+}
+
+interface Pending {
+  command: Command;
+  safe: boolean;
+  endsAt: number;
   sent: boolean;
   attempt: number;
   retry: Timer | undefined;
@@ -34,7 +42,7 @@ export class PendingRequests {
     private readonly clock: Clock,
     private readonly nextId: () => number,
     /** Sends when there is a session; says whether there was one. */
-    private readonly send: (command: Command) => boolean,
+    private readonly send: (command: Command, terms: Terms) => boolean,
   ) {}
 
   /** Asks, and awaits the reply. */
@@ -58,6 +66,7 @@ export class PendingRequests {
       const pending: Pending = {
         command: { id, [verb]: body },
         safe,
+        endsAt: this.clock.now() + timeoutMs,
         sent: false,
         attempt: 0,
         retry: undefined,
@@ -72,7 +81,7 @@ export class PendingRequests {
       };
       signal?.addEventListener('abort', onAbort);
       this.#pending.set(id, pending);
-      pending.sent = this.send(pending.command);
+      pending.sent = this.#send(pending);
     });
   }
 
@@ -86,7 +95,7 @@ export class PendingRequests {
       const wait = error.retry_after || backoff(pending.attempt++, this.clock.random());
       pending.retry = this.clock.after(wait, () => {
         pending.retry = undefined;
-        pending.sent = this.send(pending.command);
+        pending.sent = this.#send(pending);
       });
     } else pending.settle(error ? { error: SwitchboardError.of(error) } : { reply });
     return true;
@@ -94,7 +103,7 @@ export class PendingRequests {
 
   /** A session stands: what waits is sent, in the order in which it was asked. */
   opened(): void {
-    for (const pending of this.#pending.values()) if (!pending.sent && !pending.retry) pending.sent = this.send(pending.command);
+    for (const pending of this.#pending.values()) if (!pending.sent && !pending.retry) pending.sent = this.#send(pending);
   }
 
   /** The session is gone, and with it the replies of what was sent. */
@@ -107,6 +116,10 @@ export class PendingRequests {
         });
       }
     }
+  }
+
+  #send({ command, safe, endsAt }: Pending): boolean {
+    return this.send(command, { safe, leftMs: Math.max(0, endsAt - this.clock.now()) });
   }
 
   /** The client stops. */

@@ -28,10 +28,12 @@ export type SubscriptionEvent<Data> =
 
 /** What a subscription needs of its client. */
 export interface SubscriptionHost {
+  /** @internal */
   leave(subscription: Subscription): void;
   publish(channel: string, data: unknown, options?: PublishOptions): Promise<{ position?: Position }>;
   presence<Info>(channel: string, options?: PresenceOptions): Promise<PresenceResult<Info>>;
   history<Data>(channel: string, options?: HistoryOptions): Promise<HistoryResult<Data>>;
+  ack(channel: string, offset: number, options?: RequestOptions): Promise<void>;
 }
 
 /** Options of a publish. */
@@ -131,6 +133,11 @@ export class Subscription<Data = unknown> extends Emitter<SubscriptionEvents<Dat
 
   history(options?: HistoryOptions): Promise<HistoryResult<Data>> {
     return this.#host.history(this.channel, options);
+  }
+
+  /** In a durable channel: everything up to this offset is done with, by default up to the last that came, and does not come again. */
+  ack(offset: number = this.position?.offset ?? 0, options?: RequestOptions): Promise<void> {
+    return this.#host.ack(this.channel, offset, options);
   }
 
   /** Publications alone. Gaps are told by `events()` and `on('gap')`. */

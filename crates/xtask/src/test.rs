@@ -199,6 +199,8 @@ impl Run {
         command.arg("scripts/check.mjs").current_dir(&package);
         tools.tell(&mut command)?;
         command.env("SWITCHBOARD_HUB", server);
+        // What npm itself says to the programs it runs.
+        command.env("npm_execpath", tools.npm_program());
         if matches!(self.options.profile, Profile::Ci) {
             command.env("FAULT_RUNS", "250");
         }

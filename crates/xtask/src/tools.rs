@@ -58,6 +58,11 @@ impl Tools {
         self.node.npm()
     }
 
+    /// The program that npm is, or its script.
+    pub(crate) fn npm_program(&self) -> &Path {
+        self.node.npm_program()
+    }
+
     /// Node.js, to be given a script.
     pub(crate) fn node(&self) -> Command {
         Command::new(&self.node.program)

@@ -8,12 +8,17 @@ import { type Browser, chromium } from 'playwright-core';
 
 const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 
+export const ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--no-proxy-server', '--disable-dev-shm-usage'];
+
 /** SWITCHBOARD_CHROMIUM, or where systems have it. */
+export function program(): string {
+  const path = process.env.SWITCHBOARD_CHROMIUM ?? PLACES.find(existsSync);
+  if (!path) throw new Error('no Chromium: set SWITCHBOARD_CHROMIUM to its path');
+  return path;
+}
+
 export function launch(): Promise<Browser> {
-  const executablePath = process.env.SWITCHBOARD_CHROMIUM ?? PLACES.find(existsSync);
-  if (!executablePath) throw new Error('no Chromium: set SWITCHBOARD_CHROMIUM to its path');
-  const args = ['--no-sandbox', '--disable-gpu', '--no-proxy-server', '--disable-dev-shm-usage'];
-  return chromium.launch({ executablePath, args });
+  return chromium.launch({ executablePath: program(), args: ARGUMENTS });
 }
 
 /** Serves these files, by path; `/` is a page that loads `/page.js`. */

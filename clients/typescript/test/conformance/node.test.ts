@@ -10,7 +10,10 @@ import { protobuf } from '../../src/protobuf/index.js';
 import { play, type Scenario } from './run.js';
 import { CLIENTS, type RunningStage, startStage } from './start.js';
 
-const { scenarios } = JSON.parse(readFileSync(new URL('fixtures/conformance.json', CLIENTS), 'utf8')) as { scenarios: Scenario[] };
+const { scenarios, shared_history } = JSON.parse(readFileSync(new URL('fixtures/conformance.json', CLIENTS), 'utf8')) as {
+  scenarios: Scenario[];
+  shared_history: Scenario[];
+};
 const WAYS: [string, TransportName, object][] = [
   ['websocket', 'websocket', {}],
   ['websocket with protobuf', 'websocket', { codec: protobuf }],
@@ -19,10 +22,15 @@ const WAYS: [string, TransportName, object][] = [
 ];
 
 for (const [name, transport, options] of WAYS) {
-  describe(`over ${name}`, () => {
+  plays(`over ${name}`, [], scenarios, transport, options);
+  plays(`over ${name}, hubs that share a Redis`, ['--redis', '0'], shared_history, transport, options);
+}
+
+function plays(about: string, more: string[], scenarios: Scenario[], transport: TransportName, options: object): void {
+  describe(about, () => {
     let stage: RunningStage;
     before(async () => {
-      stage = await startStage();
+      stage = await startStage({}, [], more);
     });
     after(() => stage.end());
     for (const scenario of scenarios) {

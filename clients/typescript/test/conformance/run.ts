@@ -185,6 +185,7 @@ const AWAITED: Record<string, (player: Player, wanted: never) => Promise<void>> 
   },
   state: (player, state: string) => player.until(`state ${state}`, () => player.client?.state === state),
   tokens: (player, count: number) => player.until(`${count} tokens`, () => player.tokens >= count),
+  sessions: (player, count: number) => player.until(`${count} sessions`, () => player.sessions >= count),
   published: (player, count: number) => player.until(`${count} published`, () => player.published >= count),
   subscribed: (player, channel: string) =>
     player.until(`subscribed ${channel}`, () => player.client?.subscriptions.get(channel)?.state === 'subscribed'),

@@ -15,10 +15,15 @@ export interface RunningStage extends Stage {
   end(): Promise<void>;
 }
 
-export async function startStage(settings: Record<string, unknown> = {}, origins: string[] = []): Promise<RunningStage> {
+/** `more`: options of the stage's own, such as `--redis`. */
+export async function startStage(
+  settings: Record<string, unknown> = {},
+  origins: string[] = [],
+  more: string[] = [],
+): Promise<RunningStage> {
   const set = Object.entries(settings).flatMap(([path, value]) => ['--set', `${path}=${JSON.stringify(value)}`]);
   const program = fileURLToPath(new URL('conformance/stage.mjs', CLIENTS));
-  const child = spawn(process.execPath, [program, ...set, ...origins.flatMap((origin) => ['--origin', origin])], {
+  const child = spawn(process.execPath, [program, ...set, ...origins.flatMap((origin) => ['--origin', origin]), ...more], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const ended = new Promise<void>((resolve) => child.on('exit', () => resolve()));

@@ -32,6 +32,11 @@ impl Node {
         npm.args(&self.npm[1..]);
         npm
     }
+
+    /// The program that npm is, or the script that Node.js is given.
+    pub(crate) fn npm_program(&self) -> &Path {
+        self.npm.last().expect("npm is run by something")
+    }
 }
 
 /// Finds Node.js, or installs it, and makes sure of the packages that `source` locks.
