@@ -74,7 +74,11 @@ enum What {
     /// Measure two nodes over one Redis against bare calls to it, over a Cluster, and what presence costs it; needs redis-server
     ///
     /// Exit code 1 where a bar is missed.
-    Nodes,
+    Nodes {
+        /// Only these
+        #[arg(long, value_enum)]
+        only: Vec<nodes::Question>,
+    },
     /// Measure other servers side by side, whole processes in turn
     Peers(PeersArgs),
     /// A load process: thousands of clients, steered by its parent
@@ -139,7 +143,7 @@ impl Cli {
                     println!("{}", serde_json::to_string_pretty(&cost)?);
                     Ok(true)
                 }
-                What::Nodes => nodes::run(&setting, json).await,
+                What::Nodes { only } => nodes::run(&setting, &only, json).await,
                 What::Peers(arguments) => peers::run(&setting, &arguments, json).await,
                 What::Load => Ok(true),
             }

@@ -7,6 +7,7 @@ mod redis;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use clap::ValueEnum;
 
 use crate::bars::{Row, print, short};
 use crate::fleet::{Fleet, switchboard};
@@ -24,18 +25,42 @@ const CHANNELS: usize = 16;
 /// Between two publications one at a time: nothing is warm that would not be so in a quiet hub.
 const PAUSE: Duration = Duration::from_micros(500);
 
-/// Measures all rows and prints them; false where a bar is missed.
+/// A question about several nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Question {
+    /// Two nodes over one Redis, and bare calls to it in turn
+    Bare,
+    /// Two nodes over a Cluster of three masters, and over one Redis in turn
+    Cluster,
+    /// What members cost Redis who do nothing
+    Presence,
+}
+
+/// Measures what is asked for (all, if nothing is) and prints the rows; false where a bar is missed.
 ///
 /// # Errors
 /// It could not be measured, or something was lost.
-pub(crate) async fn run(setting: &Setting, json: bool) -> Result<bool> {
+pub(crate) async fn run(setting: &Setting, only: &[Question], json: bool) -> Result<bool> {
     let mut rows = Vec::new();
-    eprintln!("[1/3] two nodes and one Redis");
-    rows.extend(against_bare(setting).await?);
-    eprintln!("[2/3] a Cluster of three masters");
-    rows.push(cluster(setting).await?);
-    eprintln!("[3/3] members that do nothing");
-    rows.push(presence(setting).await?);
+    for question in Question::value_variants() {
+        if !only.is_empty() && !only.contains(question) {
+            continue;
+        }
+        match question {
+            Question::Bare => {
+                eprintln!("two nodes and one Redis");
+                rows.extend(against_bare(setting).await?);
+            }
+            Question::Cluster => {
+                eprintln!("a Cluster of three masters");
+                rows.push(cluster(setting).await?);
+            }
+            Question::Presence => {
+                eprintln!("members that do nothing");
+                rows.push(presence(setting).await?);
+            }
+        }
+    }
     print(setting, &rows, json)
 }
 
@@ -180,8 +205,7 @@ async fn cluster(setting: &Setting) -> Result<Row> {
     )))
 }
 
-/// Commands a minute that members cost who do nothing: two nodes with them, and the same two with as many subscribers who are no
-/// members.
+/// Commands a minute that members cost who do nothing: two nodes with them, and two with as many subscribers who are no members.
 async fn presence(setting: &Setting) -> Result<Row> {
     /// Members of a channel: each is told of the others that come.
     const EACH: usize = 50;
@@ -190,14 +214,14 @@ async fn presence(setting: &Setting) -> Result<Row> {
     } else {
         (15_000, 60)
     };
-    let redis = Redis::one().await?;
-    let configuration = redis.configuration() + "[namespaces.room]\npresence = true\n";
-    let nodes = [
-        Hub::start_with(&setting.hub, &configuration).await?,
-        Hub::start_with(&setting.hub, &configuration).await?,
-    ];
     let mut a_minute = Vec::new();
     for channel in ["b:{m}", "room:{m}"] {
+        let redis = Redis::one().await?;
+        let configuration = redis.configuration() + "[namespaces.room]\npresence = true\n";
+        let nodes = [
+            Hub::start_with(&setting.hub, &configuration).await?,
+            Hub::start_with(&setting.hub, &configuration).await?,
+        ];
         let mut fleets = Vec::new();
         for node in &nodes {
             let names = [channel.to_owned()];
