@@ -36,6 +36,7 @@ export class Proxy {
   #open = new Map();
   #counts = {};
   #refused = 0;
+  #refusedUpgrades = 0;
   #silent = new WeakSet();
   #isPaused = false;
   #held = [];
@@ -71,7 +72,7 @@ export class Proxy {
   get state() {
     const open = {};
     for (const kind of this.#open.values()) open[kind] = (open[kind] ?? 0) + 1;
-    return { url: this.url, modes: this.modes, requests: { ...this.#counts }, refused: this.#refused, open };
+    return { url: this.url, modes: this.modes, requests: { ...this.#counts }, refused: this.#refused, refused_upgrades: this.#refusedUpgrades, open };
   }
 
   /** Resets every connection, or those that carry this kind. */
@@ -164,6 +165,7 @@ export class Proxy {
     if (modes.ws === 'hang') return;
     const status = modes.answer !== 'pass' ? modes.answer : modes.ws === 'refuse' ? 502 : undefined;
     if (status) {
+      this.#refusedUpgrades += 1;
       const retry = modes.retry_after_s ? `retry-after: ${modes.retry_after_s}\r\n` : '';
       return void socket.end(`HTTP/1.1 ${status} refused by the proxy\r\n${retry}content-length: 0\r\nconnection: close\r\n\r\n`);
     }

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: the stages, one after the other, and the account of them at the end.
 
 mod account;
+mod clients;
 mod stage;
 mod tally;
 
@@ -182,7 +183,10 @@ impl Run {
                 command.env("SWITCHBOARD_TEST_ENGINE", "redis");
                 self.test_server(command)
             }
-            Stage::Clients => self.test_typescript(),
+            Stage::Clients => {
+                let typescript = self.test_typescript();
+                typescript.and(self.test_python()).and(self.test_go())
+            }
         }
     }
 

@@ -32,10 +32,7 @@ impl Tools {
     /// If something can be neither found nor installed; the error says what to run by hand.
     pub(crate) fn find_or_install(workspace: &Workspace) -> Result<Self> {
         let programs = system::find_or_install()?;
-        let (_, python3) = programs
-            .iter()
-            .find(|(program, _)| program.package == "python3")
-            .expect("python3 is in the table of programs");
+        let python3 = by_package(&programs, "python3");
         let tests = workspace.root.join("tests");
         let requirements = tests.join("python/requirements.txt");
         let python =
@@ -53,6 +50,18 @@ impl Tools {
         &self.node.buf
     }
 
+    /// The Python of an environment of its own, with the packages that a client pins.
+    pub(crate) fn client_python(&self, workspace: &Workspace, package: &Path) -> Result<PathBuf> {
+        let directory = workspace.tools().join("python-client");
+        let python3 = self.program("python3");
+        python::environment(python3, &directory, &package.join("requirements.txt"))
+    }
+
+    /// The go program.
+    pub(crate) fn go(&self) -> &Path {
+        self.program("golang-go")
+    }
+
     /// npm, to be told what to do.
     pub(crate) fn npm(&self) -> Command {
         self.node.npm()
@@ -66,6 +75,10 @@ impl Tools {
     /// Node.js, to be given a script.
     pub(crate) fn node(&self) -> Command {
         Command::new(&self.node.program)
+    }
+
+    fn program(&self, package: &str) -> &Path {
+        by_package(&self.programs, package)
     }
 
     /// Tells a command where everything is, by variables of the environment.
@@ -85,6 +98,14 @@ impl Tools {
         command.env("PATH", path_with(&self.node.program)?);
         Ok(())
     }
+}
+
+fn by_package<'a>(programs: &'a [(&Program, PathBuf)], package: &str) -> &'a Path {
+    let found = programs
+        .iter()
+        .find(|(program, _)| program.package == package);
+    let (_, path) = found.expect("it is in the table of programs");
+    path
 }
 
 /// The valgrind program, for a chore that needs nothing else.

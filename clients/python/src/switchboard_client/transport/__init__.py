@@ -1,0 +1,1 @@
+"""Links to one session: a WebSocket, or an event stream with commands by POST."""
