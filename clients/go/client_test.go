@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +30,8 @@ func TestAtAHub(t *testing.T) {
 		"a call that the connection does not outlive is unavailable, and never repeated": callOnce,
 		"a position that was kept begins there in another visit":                         positions,
 		"a context ends what it was given to":                                            contexts,
+		"sessions that are gone leave nothing behind":                                    goneSessions,
+		"a node that drains is left without a break":                                     drained,
 		"a half-open connection is noticed, and what it swallowed is recovered":          halfOpen,
 		"a refused token without another stops the client":                               tokenRefused,
 		"a client that is closed while it connects leaves nothing":                       closedEarly,
@@ -294,10 +298,13 @@ func ackAgain(t *testing.T, stage *stageOf) {
 	subscription := stage.subscribe(t, client, inbox, switchboard.Start{})
 	stage.post(t, "/publish", object{"channel": inbox, "count": 2})
 	last := numbered(t, subscription, 0, 1)
+	// What is sent from now on is swallowed, and nothing can be reached.
 	stage.post(t, "/proxies/"+proxy, object{"answer": "close"})
-	stage.post(t, "/proxies/"+proxy+"/cut", object{})
+	stage.post(t, "/proxies/"+proxy+"/half-open", object{})
 	kept := make(chan error, 1)
 	go func() { kept <- subscription.Ack(stage.ctx, last.Offset) }()
+	until(t, "the ack", func() bool { return client.Waiting() == 1 })
+	stage.post(t, "/proxies/"+proxy+"/cut", object{})
 	until(t, "the loss", func() bool { return client.State() == switchboard.Connecting })
 	stage.post(t, "/proxies/"+proxy, object{"answer": "pass"})
 	if err := <-kept; err != nil {
@@ -376,6 +383,50 @@ func contexts(t *testing.T, stage *stageOf) {
 	client.Close()
 	if _, err := client.Publish(stage.ctx, "chat:1", 1); switchboard.Code(err) != "disconnected" {
 		t.Errorf("%v", err)
+	}
+}
+
+func goneSessions(t *testing.T, stage *stageOf) {
+	proxy, url := stage.proxy(t, object{})
+	var sessions atomic.Int64
+	client := stage.client(t, url, switchboard.Options{Timing: quick, OnEvent: func(event switchboard.ClientEvent) {
+		if _, is := event.(switchboard.Opened); is {
+			sessions.Add(1)
+		}
+	}})
+	for n := range int64(10) {
+		until(t, "a session", func() bool { return sessions.Load() > n && client.State() == switchboard.Connected })
+		stage.post(t, "/proxies/"+proxy+"/cut", object{})
+	}
+	until(t, "the last session", func() bool { return sessions.Load() > 10 })
+	until(t, "the end of all writers but its own", func() bool { return goroutines("(*link).write") == 1 })
+}
+
+func drained(t *testing.T, stage *stageOf) {
+	events := make(chan switchboard.ClientEvent, 100)
+	client := stage.client(t, stage.Proxy, switchboard.Options{OnEvent: func(event switchboard.ClientEvent) { events <- event }})
+	name := channel("chat")
+	subscription := stage.subscribe(t, client, name, switchboard.Start{})
+	stage.post(t, "/hub/drain", object{"wait": true})
+	// The nodes of the stage share no history.
+	if gap, is := read(t, subscription).(switchboard.Gap); !is || gap.Reason != "epoch_changed" {
+		t.Fatalf("%+v", gap)
+	}
+	stage.post(t, "/publish", object{"channel": name, "count": 2})
+	numbered(t, subscription, 0, 1)
+	client.Close()
+	close(events)
+	var told []string
+	for event := range events {
+		switch event := event.(type) {
+		case switchboard.StateChanged:
+			told = append(told, event.State.String())
+		case switchboard.Opened:
+			told = append(told, fmt.Sprint("moved ", event.Moved))
+		}
+	}
+	if wanted := []string{"connecting", "connected", "moved false", "moved true", "disconnected"}; !slices.Equal(told, wanted) {
+		t.Fatalf("%v, not %v", told, wanted)
 	}
 }
 

@@ -36,7 +36,7 @@ func (c *Client) run(ctx context.Context) {
 			break
 		}
 		if err != nil {
-			if isFinal(err) || c.options.GetToken == nil {
+			if isFinal(err) {
 				c.stopped(&Error{Code: "token_failed", Message: err.Error(), cause: err})
 				return
 			}

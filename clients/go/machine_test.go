@@ -142,10 +142,11 @@ func TestAGapMovesThePlaceAndAnotherEpochIsAskedAnew(t *testing.T) {
 		}
 	}
 	p.begin(begun("f", 2, false))
-	if !p.gap(Gap{"a", Position{"f", 2}, "epoch_changed"}) {
+	if !p.gap(Gap{"a", Position{"f", 4}, "epoch_changed"}) {
 		t.Fatal("it is of this session")
 	}
-	if gap := delivers(t, p, 3, true); gap != nil {
+	delivers(t, p, 4, false)
+	if gap := delivers(t, p, 5, true); gap != nil {
 		t.Fatalf("%+v", gap)
 	}
 	p.state = Unsubscribed

@@ -244,6 +244,65 @@ func cancelled(t *testing.T, stage *stageOf, hub *service.Service) {
 	}
 }
 
+// breaking breaks a watch off after a join, and tells where the next one resumes.
+type breaking struct {
+	api.UnimplementedPresenceServiceServer
+	resumed chan *api.PresencePosition
+}
+
+func (b *breaking) WatchPresence(request *api.WatchPresenceRequest, stream grpc.ServerStreamingServer[api.WatchPresenceResponse]) error {
+	b.resumed <- request.GetResume()
+	told := []*api.WatchPresenceResponse{{Change: &api.WatchPresenceResponse_Leave{Leave: &api.PresenceLeave{Sequence: 9}}}}
+	if request.GetResume() == nil {
+		part := func(complete bool) *api.WatchPresenceResponse {
+			members := []*api.Member{{Session: "s"}}
+			snapshot := &api.PresenceSnapshot{Members: members, Complete: complete, Sequence: 7, Epoch: "e"}
+			return &api.WatchPresenceResponse{Change: &api.WatchPresenceResponse_Snapshot{Snapshot: snapshot}}
+		}
+		join := &api.WatchPresenceResponse_Join{Join: &api.PresenceJoin{Sequence: 8}}
+		told = []*api.WatchPresenceResponse{part(false), part(true), {Change: join}}
+	}
+	for _, change := range told {
+		if err := stream.Send(change); err != nil {
+			return err
+		}
+	}
+	return status.Error(codes.Unavailable, "gone for a moment")
+}
+
+func TestAWatchThatBreaksOffResumesAfterTheLastChange(t *testing.T) {
+	served := &breaking{resumed: make(chan *api.PresencePosition, 10)}
+	hub := connect(t, serve(t, func(server *grpc.Server) { api.RegisterPresenceServiceServer(server, served) }), "any")
+	var changes []service.Change
+	for change, err := range hub.Watch(t.Context(), "room:1", nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if changes = append(changes, change); len(changes) == 3 {
+			break
+		}
+	}
+	if len(changes[0].Snapshot) != 2 || changes[1].Join == nil || changes[2].Leave == nil {
+		t.Fatalf("%+v", changes)
+	}
+	if first, second := <-served.resumed, <-served.resumed; first != nil || second.GetEpoch() != "e" || second.GetSequence() != 8 {
+		t.Fatal(first, second)
+	}
+}
+
+func serve(t *testing.T, register func(*grpc.Server)) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	register(server)
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	return listener.Addr().String()
+}
+
 // flaky answers the first attempt with UNAVAILABLE, though it has published.
 type flaky struct {
 	api.UnimplementedPublishServiceServer
@@ -259,15 +318,8 @@ func (f *flaky) Publish(_ context.Context, request *api.PublishRequest) (*api.Pu
 }
 
 func TestARepeatedPublishCarriesTheIdOfTheFirst(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served, server := &flaky{ids: make(chan string, 10)}, grpc.NewServer()
-	api.RegisterPublishServiceServer(server, served)
-	go func() { _ = server.Serve(listener) }()
-	defer server.Stop()
-	hub := connect(t, listener.Addr().String(), "any")
+	served := &flaky{ids: make(chan string, 10)}
+	hub := connect(t, serve(t, func(server *grpc.Server) { api.RegisterPublishServiceServer(server, served) }), "any")
 	published, err := hub.Publish(t.Context(), service.Item{Channel: "chat:1", Data: 1})
 	if err != nil || !published.Duplicate || published.Position.Offset != 7 {
 		t.Fatal(published, err)

@@ -159,17 +159,26 @@ func until(t *testing.T, what string, holds func() bool) {
 	}
 }
 
+// stacksOf gives the stacks of the goroutines that are in something.
+func stacksOf(what string) (found []string) {
+	text := make([]byte, 1<<20)
+	text = text[:runtime.Stack(text, true)]
+	for stack := range strings.SplitSeq(string(text), "\n\n") {
+		if strings.Contains(stack, what) {
+			found = append(found, stack)
+		}
+	}
+	return found
+}
+
+func goroutines(in string) int { return len(stacksOf(in)) }
+
 // nothingLeft says, at the end of a test, that no goroutine of the client is left.
 func nothingLeft(t *testing.T) {
 	t.Helper()
-	stacks := func() []string {
-		text := make([]byte, 1<<20)
-		text = text[:runtime.Stack(text, true)]
-		var left []string
-		for stack := range strings.SplitSeq(string(text), "\n\n") {
-			if strings.Contains(stack, "switchboard.(*") || strings.Contains(stack, "coder/websocket") || strings.Contains(stack, "google.golang.org/grpc") {
-				left = append(left, stack)
-			}
+	stacks := func() (left []string) {
+		for _, of := range []string{"switchboard.(*", "coder/websocket", "google.golang.org/grpc"} {
+			left = append(left, stacksOf(of)...)
 		}
 		return left
 	}

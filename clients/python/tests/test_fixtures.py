@@ -92,6 +92,11 @@ def test_the_event_stream_gives_the_same_frames_however_it_is_cut(size: int) -> 
     assert [read_frame(kind, json.loads(data)) for kind, data in events] == frames()
 
 
+def test_comments_and_events_that_move_the_cursor_alone_fire_nothing() -> None:
+    stream = ":\n\nretry: 7\n\nid: AQ\n\nevent: heartbeat\r\ndata:{\ndata: }\r\n\r\nevent\ndata\n\n"
+    assert EventStreamParser().push(stream) == [("heartbeat", "{\n}"), ("message", "")]
+
+
 def test_commands_are_written_as_the_hub_reads_them() -> None:
     for line in lines("commands.jsonl"):
         command: dict[str, Any] = json.loads(line)

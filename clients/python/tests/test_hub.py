@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from typing import Any
 
+import httpx
 import pytest
 
 from switchboard_client import (
@@ -17,15 +19,22 @@ from switchboard_client import (
     Join,
     Leave,
     Message,
+    Opened,
     Position,
+    StateChanged,
     SwitchboardError,
     Timing,
     TransportName,
 )
+from switchboard_client.frames import Expiring, Frame
 
 from .stage import Control, until
 
-SETTINGS = {"namespaces.inbox": {"durable": True, "history_count": 1000}}
+SETTINGS = {
+    "namespaces.inbox": {"durable": True, "history_count": 1000},
+    # So late that a client that renews in time is not told.
+    "limits.expiring_notice_s": 0.2,
+}
 
 EVERYTHING = {"subscribe": ["*"], "publish": ["*"], "presence": ["*"], "history": ["*"]}
 
@@ -197,9 +206,12 @@ async def test_an_ack_whose_answer_is_lost_is_repeated_in_the_next_session(
         await subscription.ready()
         await control.post("/publish", {"channel": inbox, "count": 2})
         message = [await anext(subscription.messages()) for _ in range(2)][1]
+        # What is sent from now on is swallowed, and nothing can be reached.
         await control.post(f"/proxies/{proxy}", {"answer": "close", "commands": "drop"})
-        await control.post(f"/proxies/{proxy}/cut")
+        await control.post(f"/proxies/{proxy}/half-open")
         acking = asyncio.create_task(subscription.ack(message, timeout=20))
+        await asyncio.sleep(0)
+        await control.post(f"/proxies/{proxy}/cut")
         await until("the loss", lambda: client.state == "connecting")
         await control.post(f"/proxies/{proxy}", {"answer": "pass", "commands": "pass"})
         await acking
@@ -281,7 +293,17 @@ async def test_a_burst_larger_than_the_inbox_is_read_whole_by_a_reader_that_keep
 
 
 @transports
-async def test_nothing_is_left_running_after_a_close(control: Control, transport: TransportName) -> None:
+async def test_nothing_is_left_running_after_a_close(
+    control: Control, transport: TransportName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[httpx.AsyncClient] = []
+    close = httpx.AsyncClient.aclose
+
+    async def closing(self: httpx.AsyncClient) -> None:
+        closed.append(self)
+        await close(self)
+
+    monkeypatch.setattr(httpx.AsyncClient, "aclose", closing)
     before = asyncio.all_tasks()
     proxy, url = await control.add_proxy()
     client = await make(control, transport, url=url)
@@ -291,11 +313,50 @@ async def test_nothing_is_left_running_after_a_close(control: Control, transport
     with pytest.raises(StopAsyncIteration):
         await reading
     assert asyncio.all_tasks() == before
+    assert len(closed) == 1
 
     async def nothing_open() -> bool:
         return not (await control.get(f"/proxies/{proxy}"))["open"]
 
     await until("the end of all connections", nothing_open)
+
+
+async def test_a_client_that_waits_for_a_better_transport_leaves_nothing(control: Control) -> None:
+    before = asyncio.all_tasks()
+    _, url = await control.add_proxy(ws="refuse")
+    async with Client(url, token=await control.token(user="ann")) as client:
+        await client.ready()
+        assert client.transport == "sse"
+    assert asyncio.all_tasks() == before
+
+
+class Listening(Client):
+    """Notes that the hub had to say that the token ends."""
+
+    was_told = False
+
+    def took(self, frame: Frame) -> None:
+        self.was_told = self.was_told or isinstance(frame, Expiring)
+        super().took(frame)
+
+
+@transports
+async def test_a_token_is_renewed_before_the_hub_has_to_say_so(control: Control, transport: TransportName) -> None:
+    reasons: list[str] = []
+
+    async def get_token(reason: str) -> str:
+        reasons.append(reason)
+        return await control.token(user="ann", ttl_s=2 if len(reasons) == 1 else 3600)
+
+    async with Listening(control.stage.proxy, get_token=get_token, transports=[transport]) as client:
+        first = await client.ready()
+        await until("the renewal", lambda: len(reasons) == 2)
+        # The session goes on after the end of the token that it began with.
+        await until("its end", lambda: time.time() * 1000 > first.expires_at)
+        await client.ping()
+        assert client.session is first
+        assert reasons == ["connect", "expiring"]
+        assert not client.was_told
 
 
 @transports
@@ -310,3 +371,28 @@ async def test_a_client_that_is_closed_while_it_connects_leaves_nothing(
     await client.close()
     assert asyncio.all_tasks() == before
     assert client.state == "disconnected"
+
+
+@transports
+async def test_a_node_that_drains_is_left_without_a_break(control: Control, transport: TransportName) -> None:
+    told: list[str] = []
+
+    def hear(event: ClientEvent) -> None:
+        match event:
+            case StateChanged(state=state):
+                told.append(state)
+            case Opened(moved=moved):
+                told.append(f"moved {moved}")
+
+    drained = channel("chat")
+    async with await make(control, transport, on_event=hear) as client:
+        subscription = client.subscribe(drained)
+        await subscription.ready()
+        await control.post("/hub/drain", {"wait": True})
+        # The nodes of the stage share no history.
+        gap = await anext(subscription)
+        assert isinstance(gap, Gap)
+        assert gap.reason == "epoch_changed"
+        await control.post("/publish", {"channel": drained})
+        assert (await anext(subscription.messages())).data == {"n": 0}
+    assert told == ["connecting", "connected", "moved False", "moved True", "disconnected"]

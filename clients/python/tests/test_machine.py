@@ -137,8 +137,9 @@ def test_a_gap_moves_the_place_and_another_epoch_is_asked_anew() -> None:
     assert place.must_ask_anew(begun(9, recovered=True)) is False
     assert Place("a").must_ask_anew(begun(9)) is False
     place.begin(begun(2, epoch="f"))
-    assert place.gap(Gap("a", Position("f", 2), "epoch_changed")) is True
-    assert place.message(message(3)).gap is None
-    assert place.position == Position("f", 3)
+    assert place.gap(Gap("a", Position("f", 4), "epoch_changed")) is True
+    assert place.message(message(4)).deliver is False
+    assert place.message(message(5)).gap is None
+    assert place.position == Position("f", 5)
     place.end()
     assert place.gap(Gap("a", Position("f", 9), "trimmed")) is False

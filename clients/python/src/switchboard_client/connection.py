@@ -104,7 +104,7 @@ class Connection:
         try:
             self.token = await self._tokens.for_opening(now(), fresh=fresh)
         except Exception as error:
-            if is_final(error) or not self._tokens.can_renew:
+            if is_final(error):
                 raise SwitchboardError("token_failed", str(error)) from error
             await self._pause(0.0)
             return self._token_refusals > 0
