@@ -149,8 +149,10 @@ export class ConnectionMachine {
   #opened(silenceMs: number, now: number): Effect[] {
     if (this.#phase !== 'opening' && this.#phase !== 'open') return [];
     const isNews = this.#phase === 'opening';
+    // A poll that reaches another node has its session opened anew there: who was about to move has moved.
+    const moved = this.#dropCandidate();
     this.#settle(silenceMs, now);
-    return isNews ? [{ do: 'state', state: 'connected' }] : [];
+    return isNews ? [{ do: 'state', state: 'connected' }] : moved;
   }
 
   #settle(silenceMs: number, now: number): void {

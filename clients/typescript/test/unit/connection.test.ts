@@ -222,4 +222,14 @@ test('a drain opens the next connection before the present one ends', () => {
     [6700, timer, 'try websocket'],
     [6750, closed(1001, { reconnect_after: 100 }), 'drop candidate, connecting', 6850],
   ]);
+  // A poll may reach the next node by itself, before or after the next connection was begun: one session is enough.
+  const reopened = { on: 'opened', open: OPEN, silenceMs: 40_000 } as const;
+  check([
+    ...start,
+    [6000, { on: 'draining', after: 700 }, ''],
+    [6700, timer, 'try websocket'],
+    [6800, reopened, 'drop candidate'],
+    [6850, { on: 'candidateOpened', open: OPEN, silenceMs: 40_000 }, ''],
+  ]);
+  check([...start, [6000, { on: 'draining', after: 700 }, ''], [6100, reopened, ''], [6700, timer, '']]);
 });
