@@ -3,6 +3,7 @@
 //! Programs come from the machine's packages, Python and Node packages go into the target directory. A second run finds
 //! all of it and takes about a second.
 
+mod go;
 mod node;
 mod python;
 mod stamp;
@@ -57,9 +58,9 @@ impl Tools {
         python::environment(python3, &directory, &package.join("requirements.txt"))
     }
 
-    /// The go program.
-    pub(crate) fn go(&self) -> &Path {
-        self.program("golang-go")
+    /// The go program, for a module.
+    pub(crate) fn go(&self, workspace: &Workspace, module: &Path) -> Result<PathBuf> {
+        go::find_or_install(self.program("python3"), &workspace.tools(), module)
     }
 
     /// npm, to be told what to do.
@@ -95,7 +96,14 @@ impl Tools {
         command.env("SWITCHBOARD_PYTHON", &self.python);
         command.env("SWITCHBOARD_NODE", &self.node.program);
         command.env("SWITCHBOARD_NODE_MODULES", &self.node.modules);
-        command.env("PATH", path_with(&self.node.program)?);
+        command.env("PATH", path_with(&[&self.node.program])?);
+        Ok(())
+    }
+
+    /// The same, with another program in `PATH` beside Node.js.
+    pub(crate) fn tell_with(&self, command: &mut Command, program: &Path) -> Result<()> {
+        self.tell(command)?;
+        command.env("PATH", path_with(&[&self.node.program, program])?);
         Ok(())
     }
 }
@@ -113,13 +121,15 @@ pub(crate) fn valgrind() -> Result<PathBuf> {
     system::find_or_install_one("valgrind")
 }
 
-/// `PATH`, with the directory of `program` in front if it is not in there already.
-fn path_with(program: &Path) -> Result<OsString> {
+/// `PATH`, with the directories of these programs in front if they are not in there already.
+fn path_with(programs: &[&Path]) -> Result<OsString> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    let own = program.parent().context("a program is in a directory")?;
-    if !directories.iter().any(|directory| directory == own) {
-        directories.insert(0, own.to_path_buf());
+    for program in programs {
+        let own = program.parent().context("a program is in a directory")?;
+        if !directories.iter().any(|directory| directory == own) {
+            directories.insert(0, own.to_path_buf());
+        }
     }
     std::env::join_paths(directories).context("a directory in PATH has a colon in its name")
 }

@@ -20,29 +20,28 @@ impl Run {
         let python = self.tools()?.client_python(&self.workspace, &package)?;
         let mut command = Command::new(python);
         command.arg("scripts/check.py");
+        self.tools()?.tell(&mut command)?;
         self.test_client(command, &package)
     }
 
     /// Runs the Go client's checks. Its modules are told first: their download is the one part that needs a network.
     pub(super) fn test_go(&self) -> Result<()> {
         let module = self.workspace.root.join("clients/go");
-        let go = self.tools()?.go();
-        let mut download = Command::new(go);
+        let go = self.tools()?.go(&self.workspace, &module)?;
+        let mut download = Command::new(&go);
         download.args(["mod", "download"]).current_dir(&module);
-        // A distribution's Go may be older than the module asks for, and then fetches the one that it asks for.
-        download.env("GOTOOLCHAIN", "auto");
         println!("{:<15} modules as locked, into the module cache", "go");
         process::run(&mut download)?;
-        let mut command = Command::new(go);
+        let mut command = Command::new(&go);
         command.args(["run", "./internal/check"]);
-        command.env("GOTOOLCHAIN", "auto");
+        // It runs `go` itself.
+        self.tools()?.tell_with(&mut command, &go)?;
         self.test_client(command, &module)
     }
 
     fn test_client(&self, mut command: Command, place: &Path) -> Result<()> {
         let server = self.server.as_deref();
         let server = server.context("the stage build has not run")?;
-        self.tools()?.tell(&mut command)?;
         command.env("SWITCHBOARD_HUB", server);
         let fault_runs = match self.options.profile {
             Profile::Ci => FAULT_RUNS_CI,

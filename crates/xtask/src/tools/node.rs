@@ -146,7 +146,7 @@ fn packages(runtime: &Runtime, directory: &Path, source: &Path) -> Result<PathBu
     let mut npm = Command::new(&runtime.npm[0]);
     npm.args(&runtime.npm[1..])
         .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
-    npm.env("PATH", path_with(&runtime.program)?);
+    npm.env("PATH", path_with(&[&runtime.program])?);
     process::run(npm.current_dir(directory))?;
     stamp.set()?;
     Ok(modules)

@@ -61,13 +61,6 @@ const PROGRAMS: &[Program] = &[
         variable: Some("SWITCHBOARD_VALGRIND"),
         version: "--version",
     },
-    // For the client in Go; whichever is here fetches the version that its module asks for.
-    Program {
-        names: &["go"],
-        package: "golang-go",
-        variable: None,
-        version: "version",
-    },
     Program {
         names: &["python3"],
         package: "python3",

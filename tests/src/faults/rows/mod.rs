@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{Figures, Plan};
+use super::load::{Load, all_are};
+use super::{Figures, MENDED, Plan};
 use crate::config::Config;
 use crate::{Cluster, Hub};
 
@@ -173,6 +174,18 @@ async fn cluster(plan: &Plan, count: usize) -> Result<Cluster> {
     let redis = crate::redis::Redis::start().await?;
     let nodes = nodes(plan, count, |config| redis.engine_of(config)).await?;
     Ok(Cluster { nodes, redis })
+}
+
+/// Starts a node in place of one that has ended, and waits until all are ready.
+async fn replace(cluster: &mut Cluster, load: &Load, plan: &Plan, index: usize) -> Result<()> {
+    let beside = &cluster.nodes[(index + 1) % cluster.nodes.len()];
+    let mut next = beside
+        .start_beside(|config| cluster.redis.engine_of(config))
+        .await?;
+    next.quiet = plan.quiet;
+    load.replace(index, &next);
+    cluster.nodes[index] = next;
+    all_are(&cluster.nodes, true, MENDED).await
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::faults::load::{Load, all_are};
+use crate::faults::load::Load;
 use crate::faults::{Figures, MENDED, Plan};
 
 pub(super) async fn run(plan: &Plan) -> Result<Figures> {
@@ -15,14 +15,7 @@ pub(super) async fn run(plan: &Plan) -> Result<Figures> {
         cluster.nodes[index].signal("KILL")?;
         cluster.nodes[index].ended(MENDED).await?;
         load.flows().await;
-        let beside = &cluster.nodes[(index + 1) % cluster.nodes.len()];
-        let mut next = beside
-            .start_beside(|config| cluster.redis.engine_of(config))
-            .await?;
-        next.quiet = plan.quiet;
-        load.replace(index, &next);
-        cluster.nodes[index] = next;
-        all_are(&cluster.nodes, true, MENDED).await?;
+        super::replace(&mut cluster, &load, plan, index).await?;
         if !load.goes_on() {
             break;
         }
