@@ -109,12 +109,14 @@ impl Admission {
         let Some(counted) = &mut self.counted else {
             return Ok(());
         };
-        match self.shared.take_seat(&counted.user).await {
-            Ok(Some(seat)) => {
-                counted.seat = Some(seat);
-                Ok(())
+        // Its own before it is taken: a client that does not wait for the answer must not leave it behind.
+        let seat = counted.seat.insert(self.shared.new_seat(&counted.user));
+        match self.shared.take_seat(seat).await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                counted.seat = None;
+                Err(too_many())
             }
-            Ok(None) => Err(too_many()),
             Err(error) => {
                 tracing::warn!(%error, "a session could not be counted on all nodes");
                 self.shared.metrics.openings_uncounted.inc();

@@ -48,13 +48,10 @@ impl Seats {
 }
 
 impl Shared {
-    /// Takes a seat among those of a user, or none when they are all taken.
-    ///
-    /// # Errors
-    /// When the engine does not tell.
-    pub(crate) async fn take_seat(&self, user: &UserId) -> Result<Option<Seat>, EngineError> {
+    /// A seat among a user's, not taken yet.
+    pub(crate) fn new_seat(&self, user: &UserId) -> Seat {
         let number = self.seats.taken.fetch_add(1, Ordering::Relaxed);
-        let seat = Seat {
+        Seat {
             channel: channel_of(user),
             // Not the session's own, which there is none of yet.
             holder: SessionId {
@@ -63,7 +60,17 @@ impl Shared {
                 slot: (number >> 32) as u32,
                 generation: number as u32,
             },
-        };
+        }
+    }
+
+    /// Takes a seat; false when all of the user's are taken.
+    ///
+    /// # Errors
+    /// When the engine does not tell.
+    ///
+    /// # Cancel safety
+    /// It may have been taken: it is to be left.
+    pub(crate) async fn take_seat(&self, seat: &Seat) -> Result<bool, EngineError> {
         let join = JoinRequest {
             channel: seat.channel.clone(),
             session: seat.holder,
@@ -72,8 +79,8 @@ impl Shared {
             members_max: Some(self.limits.sessions_per_user_max as u64),
         };
         match self.engine.join(join).await {
-            Ok(()) => Ok(Some(seat)),
-            Err(EngineError::Full) => Ok(None),
+            Ok(()) => Ok(true),
+            Err(EngineError::Full) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -139,7 +146,34 @@ fn channel_of(user: &str) -> ChannelName {
 mod tests {
     use std::collections::BTreeSet;
 
+    use switchboard_core::Limits;
+
     use super::*;
+    use crate::admission::Admission;
+    use crate::shard::tests::engine::Operation;
+    use crate::shard::tests::place::Place;
+
+    #[tokio::test]
+    async fn a_client_that_does_not_wait_for_its_seat_leaves_none_behind() {
+        let place = Place::with_io_uring(
+            false,
+            Limits {
+                sessions_per_user_max: 1,
+                ..Limits::default()
+            },
+        );
+        let alice: UserId = "alice".into();
+        let _held = place.engine.hold(Operation::Join);
+        let mut admission = Admission::take(&place.shared, Some(&alice)).unwrap();
+        assert!(futures_util::poll!(std::pin::pin!(admission.take_seat())).is_pending());
+        drop(admission);
+        place.shared.give_up_seats().await;
+        let left = place.engine.left.lock().unwrap();
+        assert_eq!(
+            left.iter().map(|seat| seat.shard).collect::<Vec<_>>(),
+            [u16::MAX]
+        );
+    }
 
     #[test]
     fn every_user_has_a_channel_of_its_own() {
