@@ -93,7 +93,7 @@ enum Happening {
     Order(Option<Order>),
     Left,
     Reached(Reached),
-    Moved(Result<Link, Loss>),
+    Moved(Result<Box<Link>, Loss>),
     Renewed(Result<String, TokenError>),
     Gone,
     Tick,
@@ -175,7 +175,7 @@ impl Driver {
             Happening::Reached(Reached::Token(fetched)) => return self.fetched(fetched),
             Happening::Reached(Reached::Opened(Ok(link))) => self.adopt(link, false),
             Happening::Reached(Reached::Opened(Err(loss))) => return self.refused(loss),
-            Happening::Reached(Reached::Heard(Ok(frame))) => self.hear(frame),
+            Happening::Reached(Reached::Heard(Ok(frame))) => self.hear(*frame),
             Happening::Reached(Reached::Heard(Err(loss))) => return self.lost(loss),
             Happening::Moved(Ok(link)) => self.adopt(link, true),
             // The present session serves until the hub closes it.
@@ -243,7 +243,7 @@ impl Driver {
         self.phase = Phase::Opening(self.opening(token));
     }
 
-    fn opening(&self, token: Option<String>) -> BoxFuture<'static, Result<Link, Loss>> {
+    fn opening(&self, token: Option<String>) -> BoxFuture<'static, Result<Box<Link>, Loss>> {
         let (address, timing) = (self.parts.address.clone(), self.parts.timing.clone());
         Box::pin(Link::open(address, token, timing))
     }
@@ -262,11 +262,11 @@ impl Driver {
     }
 
     /// Makes a session the present one.
-    fn adopt(&mut self, link: Link, moved: bool) {
+    fn adopt(&mut self, link: Box<Link>, moved: bool) {
         let (now, session) = (Instant::now(), link.opened.clone());
         self.requests.lose();
         self.outbox.open(session.limits.command_bytes_max);
-        let before = std::mem::replace(&mut self.phase, Phase::Open(Box::new(link)));
+        let before = std::mem::replace(&mut self.phase, Phase::Open(link));
         if let (true, Phase::Open(before)) = (moved, before) {
             self.leaving = Some(Box::pin(before.leave()));
         }

@@ -168,6 +168,10 @@ pub struct Begun {
 /// What a channel offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is an offer of its own, as the wire has it"
+)]
 pub struct Policy {
     /// What was missed can be recovered.
     pub recovery: bool,

@@ -61,7 +61,7 @@ fn golden_message() -> Message {
             user: Some("ann".to_owned()),
             session: "8f03aa12-1-2c-5".to_owned(),
         }),
-        time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_000),
+        time: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
         tags: tags
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),

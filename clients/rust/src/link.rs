@@ -34,7 +34,7 @@ impl Link {
         address: Address,
         token: Option<String>,
         timing: Timing,
-    ) -> Result<Self, Loss> {
+    ) -> Result<Box<Self>, Loss> {
         let opening = async {
             let socket = handshake::open(&address, token.as_deref(), &timing).await?;
             Self::greet(socket).await
@@ -43,14 +43,14 @@ impl Link {
         timeout(timing.open, opening).await.map_err(late)?
     }
 
-    async fn greet(socket: WebSocketStream<Wire>) -> Result<Self, Loss> {
-        let mut link = Self {
+    async fn greet(socket: WebSocketStream<Wire>) -> Result<Box<Self>, Loss> {
+        let mut link = Box::new(Self {
             opened: Session::default(),
             opened_at: Instant::now(),
             socket,
             heard_at: Instant::now(),
             is_deaf: false,
-        };
+        });
         let first = link.next(&mut Outbox::default()).await?;
         let opened = first
             .open
@@ -64,7 +64,7 @@ impl Link {
     ///
     /// # Cancel safety
     /// Nothing is lost.
-    pub(crate) async fn next(&mut self, outbox: &mut Outbox) -> Result<Frame, Loss> {
+    pub(crate) async fn next(&mut self, outbox: &mut Outbox) -> Result<Box<Frame>, Loss> {
         poll_fn(|context| {
             self.poll_send(context, outbox);
             self.poll_receive(context)
@@ -90,7 +90,7 @@ impl Link {
         }
     }
 
-    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Result<Frame, Loss>> {
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Result<Box<Frame>, Loss>> {
         loop {
             let Some(message) = ready!(self.socket.poll_next_unpin(context)) else {
                 return Poll::Ready(Err(Loss::broken("the connection ended")));
@@ -99,7 +99,7 @@ impl Link {
             let outcome = match message {
                 Ok(Message::Text(text)) => Frame::read(&text).and_then(|frame| match frame.close {
                     Some(told) => Err(Loss::Closed { told, framed: true }),
-                    None => Ok(frame),
+                    None => Ok(Box::new(frame)),
                 }),
                 Ok(Message::Close(Some(close))) => Err(Loss::Closed {
                     told: Close {

@@ -13,13 +13,13 @@ use crate::tokens::{Fetch, TokenError};
 use crate::verdict::Loss;
 
 /// A session on its way.
-pub(crate) type Opening = BoxFuture<'static, Result<Link, Loss>>;
+pub(crate) type Opening = BoxFuture<'static, Result<Box<Link>, Loss>>;
 
 /// What came of a phase. Whoever hears of it puts another phase in its place.
 pub(crate) enum Reached {
     Token(Result<String, TokenError>),
-    Opened(Result<Link, Loss>),
-    Heard(Result<Frame, Loss>),
+    Opened(Result<Box<Link>, Loss>),
+    Heard(Result<Box<Frame>, Loss>),
 }
 
 /// Where the client is on its way to a session.
@@ -62,7 +62,7 @@ pub(crate) enum Moving {
 impl Moving {
     /// # Cancel safety
     /// Nothing is lost.
-    pub(crate) async fn next(&mut self) -> Result<Link, Loss> {
+    pub(crate) async fn next(&mut self) -> Result<Box<Link>, Loss> {
         match self {
             Self::No | Self::At(_) => pending().await,
             Self::Opening(opening) => opening.await,

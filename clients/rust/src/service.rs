@@ -211,7 +211,8 @@ mod tests {
 
     #[test]
     fn the_hubs_reason_is_the_code() {
-        let mut details = ErrorDetails::with_error_info("rate_limited", "hub", HashMap::<String, String>::new());
+        let mut details =
+            ErrorDetails::with_error_info("rate_limited", "hub", HashMap::<String, String>::new());
         details.set_retry_info(Some(Duration::from_millis(350)));
         let status = Status::with_error_details(Code::ResourceExhausted, "slower", details);
         let error = error_of(&status);

@@ -97,7 +97,9 @@ impl Subscription {
     }
 
     /// Ends it, as dropping does. What waits is not read any more.
-    pub fn unsubscribe(self) {}
+    pub fn unsubscribe(self) {
+        drop(self);
+    }
 }
 
 impl Stream for Subscription {

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::stage::{Stage, shared, subscribe};
 
 const AT_A_TIME: usize = 40;
-const RUN_MAX: Duration = Duration::from_secs(60);
+const RUN_MAX: Duration = Duration::from_mins(1);
 
 fn setting(name: &str, otherwise: u64) -> Result<u64> {
     match std::env::var(name) {
@@ -109,7 +109,7 @@ async fn run(stage: &Stage, seed: u64) -> Result<()> {
         match chance.random_range(0.0..1.0) {
             luck if luck < 0.12 => drop(stage.post(&format!("{proxy}/cut"), json!({})).await?),
             luck if luck < 0.18 => {
-                drop(stage.post(&format!("{proxy}/half-open"), json!({})).await?)
+                drop(stage.post(&format!("{proxy}/half-open"), json!({})).await?);
             }
             luck if luck < 0.35 => drop(stage.post(&proxy, fault(&mut chance)).await?),
             luck if luck < 0.5 && mine < own => {
@@ -136,7 +136,7 @@ async fn run(stage: &Stage, seed: u64) -> Result<()> {
     let mut wanted = 1;
     while wanted <= service + own {
         match subscription.next().await.context("it has ended")? {
-            Event::Subscribed(_) => continue,
+            Event::Subscribed(_) => {}
             Event::Message(message) if message.offset == Some(wanted) => wanted += 1,
             other => anyhow::bail!("{other:?} came in the place of offset {wanted}"),
         }

@@ -38,7 +38,7 @@ struct Watch(Arc<(Mutex<Seen>, Notify)>);
 
 impl Watch {
     fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.0.0.lock().unwrap()
+        self.0.0.lock().expect("nobody panics with it")
     }
 
     fn note(&self, what: String, change: impl FnOnce(&mut Seen)) {
@@ -180,7 +180,7 @@ impl Player {
                 tokens.note("token".to_owned(), |seen| seen.tokens += 1);
                 for ttl in [
                     &asked["ttl_s"],
-                    &asked["ttls_s"][usize::try_from(count).unwrap()],
+                    &asked["ttls_s"][usize::try_from(count).expect("a few")],
                 ] {
                     if !ttl.is_null() {
                         claims["ttl_s"] = ttl.clone();
@@ -200,14 +200,14 @@ impl Player {
                     events.note(format!("{state:?} {error:?}"), |_| ());
                 }
                 ClientEvent::Opened { .. } => {
-                    events.note("open".to_owned(), |seen| seen.sessions += 1)
+                    events.note("open".to_owned(), |seen| seen.sessions += 1);
                 }
                 ClientEvent::Found { channel } => {
                     events.note(format!("found {channel}"), |seen| seen.found.push(channel));
                 }
                 ClientEvent::Stopped(error) => {
                     events.note(format!("stopped {error}"), |seen| {
-                        seen.stopped = error.code().to_owned()
+                        error.code().clone_into(&mut seen.stopped);
                     });
                 }
                 ClientEvent::Direct(_) => {}
