@@ -142,3 +142,52 @@ impl Watch {
         Some(at.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(change: Wire) -> v1::WatchPresenceResponse {
+        v1::WatchPresenceResponse {
+            change: Some(change),
+        }
+    }
+
+    fn part(complete: bool) -> Wire {
+        Wire::Snapshot(v1::PresenceSnapshot {
+            members: vec![v1::Member::default()],
+            complete,
+            sequence: 4,
+            epoch: "e".to_owned(),
+        })
+    }
+
+    #[test]
+    fn a_watch_resumes_after_the_last_change_that_was_told() {
+        let mut watch = Watch {
+            channel: "a".to_owned(),
+            resume: None,
+            snapshot: Vec::new(),
+        };
+        let join = Wire::Join(v1::PresenceJoin {
+            member: Some(v1::Member::default()),
+            sequence: 5,
+        });
+        assert_eq!(watch.ask().resume, None);
+        assert_eq!(
+            watch.take(told(join.clone())),
+            None,
+            "nothing before a snapshot"
+        );
+        assert_eq!(watch.take(told(part(false))), None);
+        let whole = watch.take(told(part(true)));
+        assert!(
+            matches!(&whole, Some(Change::Snapshot(members, _)) if members.len() == 2),
+            "{whole:?}"
+        );
+        let joined = watch.take(told(join)).expect("it is a change");
+        let asked = watch.ask().resume.expect("it has begun");
+        assert_eq!((asked.epoch.as_str(), asked.sequence), ("e", 5));
+        assert_eq!(joined.position().sequence, 5);
+    }
+}

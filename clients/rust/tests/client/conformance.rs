@@ -10,7 +10,7 @@ use crate::player::Player;
 use crate::stage::{Stage, restarted, with_redis};
 
 /// Scenarios stop and restart the hub that they share: one at a time.
-static TURN: Mutex<()> = Mutex::const_new(());
+pub(crate) static TURN: Mutex<()> = Mutex::const_new(());
 
 fn scenarios(list: &str) -> Result<Vec<Value>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/conformance.json");

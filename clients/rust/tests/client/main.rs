@@ -3,6 +3,7 @@
 //! It needs Node.js, and the hub: `SWITCHBOARD_HUB=/path/to/switchboard cargo test -p switchboard-client`.
 
 mod conformance;
+mod drain;
 mod durable;
 mod ends;
 mod examples;
