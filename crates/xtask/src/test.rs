@@ -23,6 +23,9 @@ use crate::{instructions, process, proto, tidy};
 /// The crate with the black-box tests, which need a built server and tools from outside.
 const BLACKBOX_CRATE: &str = "switchboard-tests";
 
+/// The client, whose integration tests need a built server too.
+const CLIENT_CRATE: &str = "switchboard-client";
+
 /// What `cargo xtask test` can be told.
 #[derive(Args)]
 pub(crate) struct TestOptions {
@@ -149,7 +152,9 @@ impl Run {
             }
             Stage::Proto => proto::check(workspace, self.tools()?),
             Stage::Unit => {
-                let mut command = tests_of(workspace, |package| package != BLACKBOX_CRATE);
+                let mut command = tests_of(workspace, |package| {
+                    ![BLACKBOX_CRATE, CLIENT_CRATE].contains(&package)
+                });
                 command.args(["--lib", "--bins"]);
                 let crates = self.cargo_test(command);
                 if !self.options.filter.is_empty() {
@@ -185,7 +190,8 @@ impl Run {
             }
             Stage::Clients => {
                 let typescript = self.test_typescript();
-                typescript.and(self.test_python()).and(self.test_go())
+                let others = self.test_python().and(self.test_go());
+                typescript.and(others).and(self.test_rust())
             }
         }
     }

@@ -1,17 +1,20 @@
-//! The clients in Python and Go: each brings a command that runs all its checks, and closes with the line that is counted.
+//! The clients in Python, Go and Rust: each brings a command that runs all its checks, and closes with the line that is counted.
 
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{Profile, Run};
+use super::{CLIENT_CRATE, Profile, Run, tests_of};
 use crate::process;
 
 /// How many runs of faults a client makes where not everything is to be tried.
 const FAULT_RUNS_CI: &str = "200";
 /// And where it is.
 const FAULT_RUNS_NIGHTLY: &str = "1000";
+
+/// The programs that the Rust client's tests start.
+const RUST_EXAMPLES: [&str; 3] = ["chat", "inbox", "publish"];
 
 impl Run {
     /// Runs the Python client's checks. Its packages go into an environment under the target directory.
@@ -37,6 +40,20 @@ impl Run {
         // It runs `go` itself.
         self.tools()?.tell_with(&mut command, &go)?;
         self.test_client(command, &module)
+    }
+
+    /// Runs the Rust client's tests at a hub. Those that need none are of the stage unit, and its lints of clippy.
+    pub(super) fn test_rust(&self) -> Result<()> {
+        // What a test runs; with the test, so that both are built of the same crates.
+        let mut examples = self
+            .workspace
+            .cargo(["build", "--workspace", "--test", "client"]);
+        for name in RUST_EXAMPLES {
+            examples.args(["--example", name]);
+        }
+        process::run(&mut examples)?;
+        let command = tests_of(&self.workspace, |package| package == CLIENT_CRATE);
+        self.test_client(command, &self.workspace.root)
     }
 
     fn test_client(&self, mut command: Command, place: &Path) -> Result<()> {

@@ -35,7 +35,7 @@ impl Stage {
             Self::Blackbox => "the built server, tested from outside",
             Self::Redis => "every scenario once more, on the Redis engine",
             Self::Clients => {
-                "the clients' own checks, at the built server: in Node.js and Chromium, Python, Go"
+                "the clients' own checks, at the built server: in Node.js and Chromium, Python, Go, Rust"
             }
         }
     }

@@ -31,6 +31,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "protocol",
         ],
     ),
+    // Out in the world: nothing of the hub's but what the proto files say.
+    ("client", &["proto"]),
     // Black-box: it knows the server only by what clients and services can see.
     ("tests", &["proto"]),
     // Black-box as well; what it must know of the hub's inside is behind the hub's feature `bench`.
@@ -43,8 +45,10 @@ const STRANGERS: [&str; 2] = ["transport", "api"];
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let manifests = tree.ending("Cargo.toml").filter(|file| {
-        file.path == "tests/Cargo.toml"
-            || (file.path.starts_with("crates/") && file.path.matches('/').count() == 2)
+        matches!(
+            file.path.as_str(),
+            "tests/Cargo.toml" | "clients/rust/Cargo.toml"
+        ) || (file.path.starts_with("crates/") && file.path.matches('/').count() == 2)
     });
     manifests.flat_map(check_manifest).collect()
 }
@@ -192,6 +196,15 @@ mod tests {
         );
         let other = "[dev-dependencies]\nswitchboard-engine.workspace = true\n";
         assert!(findings("crates/api/Cargo.toml", "switchboard-api", other).is_empty());
+    }
+
+    #[test]
+    fn the_client_knows_nothing_of_the_hub() {
+        let rest = "[dependencies]\nswitchboard-protocol.workspace = true\n";
+        let found = findings("clients/rust/Cargo.toml", "switchboard-client", rest);
+        assert_eq!(found.len(), 1, "{found:?}");
+        let generated = "[dependencies]\nswitchboard-proto.workspace = true\n";
+        assert!(findings("clients/rust/Cargo.toml", "switchboard-client", generated).is_empty());
     }
 
     #[test]

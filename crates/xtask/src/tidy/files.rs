@@ -18,7 +18,10 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in tree.ending(".rs") {
         findings.extend(too_long(file, LONG_FILES));
-        if file.path.starts_with("crates/") && file.path.contains("/src/") {
+        let is_crate = ["crates/", "clients/rust/"]
+            .iter()
+            .any(|root| file.path.starts_with(root));
+        if is_crate && file.path.contains("/src/") {
             findings.extend(undocumented(file));
         }
     }
@@ -111,6 +114,7 @@ mod tests {
         assert_eq!(findings("crates/a/src/b.rs", "").len(), 1);
         assert!(findings("crates/a/src/b.rs", "//! What it is.\n").is_empty());
         assert!(findings("crates/a/build.rs", "fn main() {}\n").is_empty());
+        assert_eq!(findings("clients/rust/src/b.rs", "use x;\n").len(), 1);
     }
 
     #[test]
