@@ -52,7 +52,8 @@ impl Run {
             examples.args(["--example", name]);
         }
         process::run(&mut examples)?;
-        let command = tests_of(&self.workspace, |package| package == CLIENT_CRATE);
+        let mut command = tests_of(&self.workspace, |package| package == CLIENT_CRATE);
+        self.tools()?.tell(&mut command)?;
         self.test_client(command, &self.workspace.root)
     }
 
