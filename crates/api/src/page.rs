@@ -6,6 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use switchboard_core::ClientError;
+use switchboard_core::fnv::fnv1a;
 
 use crate::decode::bad_request;
 
@@ -64,12 +65,9 @@ pub(crate) fn place(query: &[&str], token: &str) -> Result<Option<String>, Clien
         .map_err(|_| bad())
 }
 
-/// FNV-1a, 64 bits: the same on every node and in every version, which the standard library's hash does not promise.
+/// The same on every node and in every version.
 fn fingerprint(query: &[&str]) -> u64 {
-    let bytes = query.iter().flat_map(|part| part.bytes().chain([0xff]));
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    fnv1a(query.iter().flat_map(|part| part.bytes().chain([0xff])))
 }
 
 #[cfg(test)]

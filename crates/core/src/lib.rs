@@ -9,7 +9,7 @@
 //!
 //! Reading order: [`channel`], [`position`], [`publication`], [`identity`], [`grants`], [`policy`], [`limits`];
 //! then what clients and hub say to each other, [`command`], [`frame`], [`error`], [`close`], [`presence`];
-//! then the machines, [`sync`], [`acks`], [`outbox`], [`cursor`], [`wheel`], [`rate`], [`revocation`].
+//! then the machines, [`sync`], [`acks`], [`outbox`], [`cursor`], [`wheel`], [`rate`], [`revocation`]; and [`fnv`], a hash.
 //!
 //! To add a command: a variant in [`command::Command`], its answer in [`frame::Answer`]; the compiler lists the rest.
 
@@ -19,6 +19,7 @@ pub mod close;
 pub mod command;
 pub mod cursor;
 pub mod error;
+pub mod fnv;
 pub mod frame;
 pub mod grants;
 pub mod identity;

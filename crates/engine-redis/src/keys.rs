@@ -27,6 +27,7 @@
 //! | `sb{0}j:<lease>` | string | somebody sees to the members of that lease |
 
 use bytes::Bytes;
+use switchboard_core::fnv::fnv1a;
 use switchboard_core::{ChannelName, NodeId};
 
 /// Where a channel's things are.
@@ -77,11 +78,7 @@ impl Keys {
 
     /// The channel's partition: the same on every node and for ever, so the hash is fixed (FNV-1a, 64 bits, folded).
     pub(crate) fn partition(&self, channel: &str) -> Partition {
-        let hash = channel
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            });
+        let hash = fnv1a(channel.bytes());
         let folded = (hash >> 32) ^ (hash & 0xffff_ffff);
         Partition((folded % u64::from(self.partitions)) as u16)
     }

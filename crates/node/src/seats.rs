@@ -5,9 +5,11 @@
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use futures_util::StreamExt;
+use switchboard_core::fnv::fnv1a;
 use switchboard_core::policy::RESERVED;
 use switchboard_core::{ChannelName, SessionId, UserId};
 use switchboard_engine::{EngineError, JoinRequest, Leaving};
@@ -18,6 +20,9 @@ use crate::shared::Shared;
 
 /// Seats given up at once.
 const AT_ONCE: usize = 64;
+
+/// How often it is looked whether the node is still there.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A seat among a user's.
 #[derive(Clone, Debug)]
@@ -42,7 +47,7 @@ impl Seats {
         self.leaving.notify_one();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Seat>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Seat>> {
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -111,9 +116,6 @@ pub(crate) async fn give_up(node: Weak<Inner>) {
     }
 }
 
-/// How often it is looked whether the node is still there.
-const LOOK_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
-
 /// The channel that stands for a user: its id, with what no name may have in hex. One that would be too long is cut and
 /// ends with a sum of all of it; two with the same would be counted together.
 fn channel_of(user: &str) -> ChannelName {
@@ -129,12 +131,8 @@ fn channel_of(user: &str) -> ChannelName {
         }
     }
     if name.len() > BYTES_MAX {
-        // FNV-1a: nodes of all versions come to the same.
-        let sum = user.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
-            (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
         name.truncate(BYTES_MAX);
-        let _ = write!(name, "%{sum:016x}");
+        let _ = write!(name, "%{:016x}", fnv1a(user.bytes()));
     }
     if user.is_empty() {
         name.push('%');

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use switchboard_core::fnv::fnv1a;
+
 /// SplitMix64 (Steele, Lea and Flood, 2014): small, and every seed is a good one.
 #[derive(Clone, Debug)]
 pub(super) struct Chance(u64);
@@ -14,14 +16,8 @@ impl Chance {
     /// The chance of one delivery. It hangs on nothing but the seed and what is delivered, so the same deliveries are
     /// hit however tasks interleave.
     pub(super) fn of_delivery(seed: u64, kind: u8, channel: &str, number: u64) -> Self {
-        // FNV-1a, because it is the same in every build.
-        let byte = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        let name = channel
-            .as_bytes()
-            .iter()
-            .chain([&kind])
-            .fold(0xcbf2_9ce4_8422_2325, byte);
-        let mut chance = Self(seed ^ name);
+        // The same in every build.
+        let mut chance = Self(seed ^ fnv1a(channel.bytes().chain([kind])));
         Self(chance.next() ^ number)
     }
 
