@@ -151,6 +151,7 @@ const CHECKS: &[Check] = checks! {
     "no more members join than allowed" => presence::bounded,
     "nodes that share channels allow no more members together" => presence::nodes_are_bounded,
     "a rate lets a burst pass, then so many a minute" => rates::burst_then_rate,
+    "who goes too fast is told when the next is allowed" => rates::told_when,
     "nodes that share channels share rates" => rates::nodes_share,
     "presence changes are numbered and listings agree" => presence::changes_are_numbered,
     "members and distinct users are counted" => presence::counts,
