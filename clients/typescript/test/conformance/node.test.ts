@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import WebSocket from 'ws';
 
 import type { TransportName, WebSocketConstructor } from '../../src/index.js';
-import { protobuf } from '../../src/protobuf/index.js';
+import { WAYS } from '../node/ways.js';
 import { play, type Scenario } from './run.js';
 import { CLIENTS, type RunningStage, startStage } from './start.js';
 
@@ -14,12 +14,6 @@ const { scenarios, shared_history } = JSON.parse(readFileSync(new URL('fixtures/
   scenarios: Scenario[];
   shared_history: Scenario[];
 };
-const WAYS: [string, TransportName, object][] = [
-  ['websocket', 'websocket', {}],
-  ['websocket with protobuf', 'websocket', { codec: protobuf }],
-  ['sse', 'sse', {}],
-  ['poll', 'poll', {}],
-];
 
 for (const [name, transport, options] of WAYS) {
   plays(`over ${name}`, [], scenarios, transport, options);

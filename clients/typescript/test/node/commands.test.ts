@@ -5,10 +5,10 @@ import { after, before, describe, test } from 'node:test';
 
 import WebSocket from 'ws';
 
-import { Client, type ClientOptions, type Message, type TransportName, type WebSocketConstructor } from '../../src/index.js';
-import { protobuf } from '../../src/protobuf/index.js';
+import { Client, type Message, type WebSocketConstructor } from '../../src/index.js';
 import { type RunningStage, startStage } from '../conformance/start.js';
 import { until } from './until.js';
+import { WAYS } from './ways.js';
 
 let stage: RunningStage;
 before(async () => {
@@ -17,12 +17,6 @@ before(async () => {
 after(() => stage.end());
 
 let runs = 0;
-const WAYS: [string, TransportName, ClientOptions][] = [
-  ['websocket', 'websocket', {}],
-  ['websocket with protobuf', 'websocket', { codec: protobuf }],
-  ['sse', 'sse', {}],
-  ['poll', 'poll', {}],
-];
 
 for (const [name, transport, options] of WAYS) {
   describe(`over ${name}`, () => {
