@@ -46,7 +46,7 @@ func (c *Client) openLink(ctx context.Context, token string) (*link, *loss) {
 		if response != nil && response.StatusCode != http.StatusSwitchingProtocols {
 			return nil, refusal(response)
 		}
-		return nil, &loss{message: err.Error()}
+		return nil, unreachable(err)
 	}
 	conn.SetReadLimit(messageBytesMax)
 	_, text, err := conn.Read(opening)

@@ -53,7 +53,8 @@ func TestALossTellsWhatToDo(t *testing.T) {
 		"the hub's 404":         {loss{status: 404, code: "not_found"}, stop},
 		"a fault of the hub":    {loss{status: 500, code: "internal"}, again},
 		"the network":           {loss{message: "reset"}, again},
-		"an error of no status": {broken(errors.New("reset")), again},
+		"an error of no status": {*unreachable(errors.New("reset")), again},
+		"a stranger":            {loss{isUntrusted: true}, stop},
 	} {
 		if told := judge(tried.loss); told.next != tried.wanted {
 			t.Errorf("%s: %v, not %v", name, told.next, tried.wanted)

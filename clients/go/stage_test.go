@@ -24,6 +24,7 @@ const patience = 25 * time.Second
 // stage is the stage of clients/conformance as a process of its own, and its control interface.
 type stage struct {
 	Control string `json:"control"`
+	Hub     string `json:"hub"`
 	Proxy   string `json:"proxy"`
 	GRPC    string `json:"grpc"`
 	APIKey  string `json:"api_key"`
@@ -32,7 +33,7 @@ type stage struct {
 
 type object = map[string]any
 
-func startStage(t *testing.T) *stage {
+func startStage(t *testing.T, options ...string) *stage {
 	t.Helper()
 	if os.Getenv("SWITCHBOARD_HUB") == "" {
 		t.Fatal("set SWITCHBOARD_HUB to the path of the hub, the program `switchboard`")
@@ -41,7 +42,8 @@ func startStage(t *testing.T) *stage {
 	if node == "" {
 		node = "node"
 	}
-	command := exec.Command(node, "../conformance/stage.mjs", `--set=namespaces.inbox={"durable":true,"history_count":1000}`)
+	options = append([]string{"../conformance/stage.mjs", `--set=namespaces.inbox={"durable":true,"history_count":1000}`}, options...)
+	command := exec.Command(node, options...)
 	command.Stderr = os.Stderr
 	input, err := command.StdinPipe()
 	if err != nil {

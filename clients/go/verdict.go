@@ -1,6 +1,9 @@
 package switchboard
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -8,20 +11,32 @@ import (
 	"time"
 )
 
-// loss is how a session ended, or that there was none to be had. Exactly one of close and status is set where the hub, or somebody before
-// it, said something.
+// loss is how a session ended, or that there was none to be had. Exactly one of close, status and isUntrusted is set where the hub, or
+// somebody before it, said something.
 type loss struct {
 	close *closeFrame
 	// framed: a close frame came, and not the close code alone.
 	framed bool
 	// status is an HTTP status that came in place of a session, and code its problem's, empty when somebody else than the hub answered.
-	status     int
-	code       string
-	message    string
-	retryAfter time.Duration
+	status int
+	// isUntrusted: somebody else than the hub is there, as far as certificates can tell.
+	isUntrusted bool
+	code        string
+	message     string
+	retryAfter  time.Duration
 }
 
-func broken(err error) loss { return loss{message: err.Error()} }
+// unreachable is what the failure of an opening means, in which nobody answered.
+func unreachable(err error) *loss {
+	var certificate *tls.CertificateVerificationError
+	if !errors.As(err, &certificate) {
+		return &loss{message: err.Error()}
+	}
+	// One that has ended is renewed some day; whom it is for, and who says so, will be the same the next time.
+	var invalid x509.CertificateInvalidError
+	passes := errors.As(certificate, &invalid) && invalid.Reason == x509.Expired
+	return &loss{isUntrusted: !passes, message: "the hub's certificate is not trusted: " + certificate.Err.Error()}
+}
 
 // next is what to do after a loss.
 type next int
@@ -61,6 +76,8 @@ func judge(lost loss) verdict {
 		return judgeClose(*lost.close, lost.framed)
 	case lost.status != 0:
 		return judgeRefusal(lost)
+	case lost.isUntrusted:
+		return verdict{next: stop, code: "untrusted", message: lost.message}
 	}
 	return verdict{next: again, code: "unavailable", message: lost.message}
 }

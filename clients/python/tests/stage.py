@@ -36,6 +36,7 @@ class Stage:
             raise RuntimeError(f"the stage ended with {self._process.wait()}")
         told = json.loads(line)
         self.control: str = told["control"]
+        self.hub: str = told["hub"]
         self.proxy: str = told["proxy"]
         self.grpc: str = told["grpc"]
         self.api_key: str = told["api_key"]

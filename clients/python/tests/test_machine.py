@@ -11,7 +11,17 @@ from switchboard_client.frames import Close, Policy
 from switchboard_client.machine.backoff import backoff
 from switchboard_client.machine.ladder import Ladder
 from switchboard_client.machine.place import Place
-from switchboard_client.machine.verdict import Barred, Broken, Closed, Loss, Refused, Silent, judge, judge_code
+from switchboard_client.machine.verdict import (
+    Barred,
+    Broken,
+    Closed,
+    Loss,
+    Refused,
+    Silent,
+    Untrusted,
+    judge,
+    judge_code,
+)
 from switchboard_client.transport.http import refusal, retry_after
 
 
@@ -53,6 +63,7 @@ def test_ranges_of_close_codes_decide(codes: tuple[int, ...], wanted: str) -> No
         (Refused(404), "again", 0, True),
         (Refused(500, "internal"), "again", 0, False),
         (Broken("reset"), "again", 0, False),
+        (Untrusted("a stranger"), "stop", 0, False),
         (Barred("no upgrades"), "again", 0, True),
         (Silent("nothing"), "again", 0, True),
     ],

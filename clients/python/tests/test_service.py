@@ -7,7 +7,6 @@ import secrets
 from collections.abc import AsyncIterator
 from typing import Any
 
-import grpc
 import pytest
 from grpc import StatusCode
 from grpc.aio import server
@@ -193,17 +192,3 @@ def test_the_same_without_an_event_loop(stage: Stage) -> None:
         assert isinstance(next(watch), Snapshot)
         with pytest.raises(SwitchboardError, match="unknown_namespace"):
             hub.publisher.publish("nowhere:1", 1)
-
-
-def test_tls_is_spoken_where_credentials_are_given() -> None:
-    async def refused() -> str:
-        running = server()
-        port = running.add_insecure_port("127.0.0.1:0")
-        await running.start()
-        async with connect(f"127.0.0.1:{port}", api_key="any", credentials=grpc.ssl_channel_credentials()) as service:
-            with pytest.raises(SwitchboardError) as plain:
-                await service.presence.lookup("ann", timeout=1)
-        await running.stop(None)
-        return plain.value.code
-
-    assert asyncio.run(refused()) in ("unavailable", "timeout")

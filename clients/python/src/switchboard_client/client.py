@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
+from ssl import SSLContext, create_default_context
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -95,7 +96,7 @@ class Client:
     """A connection to a hub, with its subscriptions. To be made and used inside a running event loop.
 
     ``async with Client(url, get_token=...) as client`` connects, and closes it at the end. ``on_event`` is told what happens to the
-    connection; it must not block.
+    connection; it must not block. ``ssl`` says whom to trust, for ``https``; by default whom the machine trusts.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Client:
         get_token: GetToken | None = None,
         transports: Sequence[TransportName] = ("websocket", "sse"),
         timing: Timing | None = None,
+        ssl: SSLContext | None = None,
         inbox_max: int = INBOX_MAX,
         on_event: Callable[[ClientEvent], None] | None = None,
     ) -> None:
@@ -120,7 +122,8 @@ class Client:
         self._renewing: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._tokens = Tokens(token, get_token)
-        self._http = httpx.AsyncClient(timeout=self._timing.request)
+        ssl = ssl or create_default_context()
+        self._http = httpx.AsyncClient(timeout=self._timing.request, verify=ssl)
         self._requests = PendingRequests(self._next_id, self._send_request, self._timing)
         self._session = Session(
             host=self,
@@ -137,6 +140,7 @@ class Client:
             timing=self._timing,
             tokens=self._tokens,
             http=self._http,
+            ssl=ssl,
             events=self,
         )
 

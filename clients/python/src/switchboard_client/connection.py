@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from random import random
+from ssl import SSLContext
 from typing import NoReturn, Protocol
 
 import httpx
@@ -56,6 +57,7 @@ class Connection:
         timing: Timing,
         tokens: Tokens,
         http: httpx.AsyncClient,
+        ssl: SSLContext,
         events: ConnectionEvents,
     ) -> None:
         self.link: Link | None = None
@@ -65,6 +67,7 @@ class Connection:
         self._timing = timing
         self._tokens = tokens
         self._http = http
+        self._ssl = ssl
         self._events = events
         self._ladder = Ladder(transports, timing)
         self._attempt = 0
@@ -152,7 +155,7 @@ class Connection:
         await asyncio.sleep(wait)
 
     async def _open(self, transport: TransportName) -> Link:
-        options = LinkOptions(self._base, self.token, self._timing, self._http)
+        options = LinkOptions(self._base, self.token, self._timing, self._http, self._ssl)
         try:
             async with asyncio.timeout(self._timing.open):
                 return await OPENERS[transport](options)

@@ -36,6 +36,13 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True)
+class Untrusted:
+    """Somebody else than the hub is there, as far as certificates can tell."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Barred:
     """The hub can be reached and finds nothing wrong, only this transport is barred."""
 
@@ -49,7 +56,7 @@ class Silent:
     message: str
 
 
-Loss = Closed | Refused | Broken | Barred | Silent
+Loss = Closed | Refused | Broken | Untrusted | Barred | Silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,8 @@ def judge(loss: Loss) -> Verdict:
             return _judge_refusal(loss)
         case Broken(message):
             return Verdict("again", "unavailable", message)
+        case Untrusted(message):
+            return Verdict("stop", "untrusted", message)
         case Barred(message) | Silent(message):
             return Verdict("again", "unavailable", message, transport=True)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import httpx
 
-from ..machine.verdict import Broken, Loss, Refused
+from ..machine.verdict import Broken, Loss, Refused, Untrusted
 from .link import LinkOptions
 
 
@@ -54,8 +55,17 @@ def refusal(status: int, told: Mapping[str, str], body: bytes) -> Refused:
     return Refused(status, code, message, retry_after(told.get("retry-after")))
 
 
+OF_ITS_TIME = (9, 10)
+"""OpenSSL's numbers for a certificate that is not valid yet, and for one that has ended: it is renewed some day."""
+
+
 def broken(error: BaseException) -> Loss:
     """What a failure of the network means."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError) and cause.verify_code not in OF_ITS_TIME:
+            return Untrusted(f"the hub's certificate is not trusted: {cause.verify_message}")
+        cause = cause.__cause__ or cause.__context__
     return Broken(str(error) or type(error).__name__)
 
 

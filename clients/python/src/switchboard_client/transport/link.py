@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ssl import SSLContext
 from typing import Protocol
 
 import httpx
@@ -32,6 +33,8 @@ class LinkOptions:
     token: str | None
     timing: Timing
     http: httpx.AsyncClient
+    ssl: SSLContext
+    """Whom to trust, for ``https``."""
 
 
 class Link(Protocol):

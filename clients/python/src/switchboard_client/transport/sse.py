@@ -12,7 +12,7 @@ import httpx
 from ..codec import NO_FRAME, Command, write_command
 from ..frames import Close, Frame, Open, Reply, WireError, read_frame
 from ..machine.ladder import TransportName
-from ..machine.verdict import Barred, Broken, Closed, Loss, Refused, Silent
+from ..machine.verdict import Barred, Broken, Closed, Loss, Refused, Silent, Untrusted
 from ..timing import INCOMING_MAX, OUTGOING_MAX
 from .event_stream import EventStreamParser
 from .http import BROKEN_HTTP, address, broken, headers, refusal
@@ -54,7 +54,7 @@ class SseLink:
 
     async def receive(self) -> Frame | None:
         item = await self._incoming.get()
-        if isinstance(item, Broken | Closed | Refused | Barred | Silent):
+        if isinstance(item, Broken | Closed | Refused | Untrusted | Barred | Silent):
             raise LinkLost(item)
         return item
 

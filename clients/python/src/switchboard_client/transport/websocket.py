@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Sequence
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -106,6 +107,7 @@ async def open_websocket(options: LinkOptions) -> WebSocketLink:
             ping_interval=None,
             close_timeout=0.5,
             max_size=MESSAGE_BYTES_MAX,
+            ssl=options.ssl if options.base.startswith("https") else None,
         )
     except InvalidStatus as refused:
         response = refused.response
@@ -135,7 +137,7 @@ async def open_websocket(options: LinkOptions) -> WebSocketLink:
 
 async def ask_why(options: LinkOptions, error: Exception) -> Loss:
     """Asks by a plain GET why a handshake failed without an answer."""
-    if isinstance(error, ConnectionRefusedError):
+    if isinstance(error, ConnectionRefusedError | ssl.SSLError):
         return broken(error)
     try:
         response = await options.http.get(
