@@ -72,21 +72,28 @@ describe('a page with a connection of its own', () => {
     assert.equal(await open(), 1);
   });
 
-  test('that is left may be kept, and goes on where it was on the way back', { timeout: 60_000 }, async () => {
-    const channel = `chat:kept-${runs}`;
-    const tab = await join({ alone: {} });
-    await hear(tab, channel);
-    await stage.post('/publish', { channel, count: 2 });
-    await untilTold(tab, channel, '1');
-    await tab.navigate(`${pages.origin}/away`);
-    await until('the other page', () => tab.run("document.title === 'away'"));
-    await until('the end of the connection', async () => (await open()) === 0);
-    await stage.post('/publish', { channel, count: 3, from: 2 });
-    await tab.back();
-    // Had the browser loaded it anew there would be nothing told.
-    await untilTold(tab, channel, '4');
-    assert.deepEqual(await told(tab, channel), ['0', '1', 'subscribing', '2', '3', '4']);
-  });
+  // Firefox and Safari keep pages as well, and tell of it by `pagehide` and `pageshow` alone.
+  for (const [where, untold] of [
+    ['', []],
+    [', in a browser that does not tell of freezing', ['freeze', 'resume', 'visibilitychange']],
+  ] as const) {
+    test(`that is left may be kept, and goes on where it was on the way back${where}`, { timeout: 60_000 }, async () => {
+      const channel = `chat:kept-${runs}`;
+      const tab = await join({ alone: {} });
+      for (const name of untold) await tab.run(`addEventListener('${name}', (event) => event.stopImmediatePropagation(), true)`);
+      await hear(tab, channel);
+      await stage.post('/publish', { channel, count: 2 });
+      await untilTold(tab, channel, '1');
+      await tab.navigate(`${pages.origin}/away`);
+      await until('the other page', () => tab.run("document.title === 'away'"));
+      await until('the end of the connection', async () => (await open()) === 0);
+      await stage.post('/publish', { channel, count: 3, from: 2 });
+      await tab.back();
+      // Had the browser loaded it anew there would be nothing told.
+      await untilTold(tab, channel, '4');
+      assert.deepEqual(await told(tab, channel), ['0', '1', 'subscribing', '2', '3', '4']);
+    });
+  }
 
   test('that loses the network looks at once whether its connection lives, and comes back when the network does', {
     timeout: 60_000,
