@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test';
 
 import WebSocket from 'ws';
 
-import { Client, type Message, type WebSocketConstructor } from '../../src/index.js';
+import { Client, type Member, type Message, type WebSocketConstructor } from '../../src/index.js';
 import { type RunningStage, startStage } from '../conformance/start.js';
 import { until } from './until.js';
 import { WAYS } from './ways.js';
@@ -20,8 +20,8 @@ let runs = 0;
 
 for (const [name, transport, options] of WAYS) {
   describe(`over ${name}`, () => {
-    const make = async (user = `user-${++runs}`, claims: object = {}) => {
-      const token = await stage.token({ user, claims });
+    const make = async (user = `user-${++runs}`, grants?: object) => {
+      const token = await stage.token({ user, grants });
       return new Client(stage.proxy, {
         token,
         transports: [transport],
@@ -57,21 +57,25 @@ for (const [name, transport, options] of WAYS) {
 
     test('members are listed, and come and go', async () => {
       const channel = `room:${++runs}`;
-      const [client, other] = [await make('ann', { info: { name: 'Ann' } }), await make('bob')];
+      const grants = { subscribe: ['room:*'], presence: ['room:*'] };
+      const client = await make('ann', { ...grants, info: { name: 'Ann' } });
+      const other = await make('bob', { ...grants, info: { name: 'Bob' } });
       const events: string[] = [];
+      const told = (sign: string) => (member: Member) => events.push(`${sign}${member.user} ${JSON.stringify(member.info)}`);
       const subscription = client.subscribe(channel);
       await subscription.ready();
-      subscription.on('join', ({ user }) => events.push(`+${user}`));
-      subscription.on('leave', ({ user }) => events.push(`-${user}`));
+      subscription.on('join', told('+'));
+      subscription.on('leave', told('-'));
       await other.subscribe(channel).ready();
-      await until('the join of bob', () => events.includes('+bob'));
+      await until('the join of bob', () => events.includes('+bob {"name":"Bob"}'));
       const { members, count, users } = await client.presence(channel);
-      assert.deepEqual([members.map(({ user }) => user).sort(), count, users], [['ann', 'bob'], 2, 2]);
+      const infos = Object.fromEntries(members.map(({ user, info }) => [user, info]));
+      assert.deepEqual([infos, count, users], [{ ann: { name: 'Ann' }, bob: { name: 'Bob' } }, 2, 2]);
       const page = await client.presence(channel, { limit: 1 });
       assert.ok(page.next_page);
       assert.equal((await client.presence(channel, { limit: 1, page: page.next_page })).members.length, 1);
       other.subscriptions.get(channel)?.unsubscribe();
-      await until('the leave of bob', () => events.includes('-bob'));
+      await until('the leave of bob', () => events.includes('-bob {"name":"Bob"}'));
       client.disconnect();
       other.disconnect();
     });
