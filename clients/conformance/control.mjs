@@ -59,6 +59,7 @@ export async function serveControl({ hub, identity }) {
     'POST /proxies/ID': (body, id) => (proxy(id).set(body), { id, ...proxy(id).state }),
     'POST /proxies/ID/cut': ({ kind }, id) => proxy(id).cut(kind),
     'POST /proxies/ID/half-open': (_, id) => proxy(id).halfOpen(),
+    'POST /proxies/ID/last-words': (_, id) => proxy(id).lastWords(),
     'POST /proxies/ID/pause': (_, id) => proxy(id).pause(),
     'POST /proxies/ID/resume': (_, id) => proxy(id).resume(),
     'DELETE /proxies/ID': (_, id) => {

@@ -38,6 +38,7 @@ export class Proxy {
   #refused = 0;
   #refusedUpgrades = 0;
   #silent = new WeakSet();
+  #lastWords = new WeakSet();
   #isPaused = false;
   #held = [];
 
@@ -86,6 +87,11 @@ export class Proxy {
     for (const socket of this.#open.keys()) this.#silent.add(socket);
   }
 
+  /** As `halfOpen`, once the hub has said one thing more. */
+  lastWords() {
+    for (const socket of this.#open.keys()) this.#lastWords.add(socket);
+  }
+
   /** Nothing passes until `resume`, and nothing is lost. */
   pause() {
     this.#isPaused = true;
@@ -105,6 +111,8 @@ export class Proxy {
     const kind = kindOf(incoming);
     this.#counts[kind] = (this.#counts[kind] ?? 0) + 1;
     this.#open.set(socket, kind);
+    // What was silenced on it was another exchange, and it has ended.
+    this.#silent.delete(socket);
     return kind;
   }
 
@@ -140,8 +148,8 @@ export class Proxy {
         outgoing.writeHead(answer.statusCode, Object.fromEntries(headers));
         outgoing.flushHeaders();
       };
-      answer.on('error', () => socket.destroy());
-      answer.on('aborted', () => socket.destroy());
+      answer.on('error', () => this.#break(socket));
+      answer.on('aborted', () => this.#break(socket));
       if (mode === 'buffer') {
         const held = [];
         answer.on('data', (chunk) => held.push(chunk));
@@ -152,7 +160,7 @@ export class Proxy {
       }
       send();
       if (mode === 'kill') setTimeout(() => socket.resetAndDestroy(), modes.kill_after_ms);
-      answer.pipe(this.#wire(socket)).pipe(outgoing);
+      answer.pipe(this.#wire(socket, true)).pipe(outgoing);
     });
   }
 
@@ -170,11 +178,8 @@ export class Proxy {
       return void socket.end(`HTTP/1.1 ${status} refused by the proxy\r\n${retry}content-length: 0\r\nconnection: close\r\n\r\n`);
     }
     const upstream = connect({ host: target.split(':')[0], port: Number(target.split(':')[1]), noDelay: true });
-    const end = () => {
-      upstream.destroy();
-      socket.destroy();
-    };
-    for (const side of [upstream, socket]) side.on('error', end).on('close', end);
+    upstream.on('error', () => this.#break(socket)).on('close', () => this.#break(socket));
+    socket.on('close', () => upstream.destroy());
     const lines = [`${incoming.method} ${incoming.url} HTTP/1.1`];
     for (let at = 0; at < incoming.rawHeaders.length; at += 2) {
       const name = incoming.rawHeaders[at];
@@ -190,10 +195,10 @@ export class Proxy {
       const headEnd = first.indexOf('\r\n\r\n') + 4;
       const stalled = modes.ws === 'stall' || modes.ws === 'kill';
       socket.write(stalled && headEnd > 3 ? first.subarray(0, headEnd) : first);
-      if (modes.ws === 'stall') return this.#silent.add(socket), void upstream.pipe(this.#wire(socket)).pipe(socket);
+      if (modes.ws === 'stall') return this.#silent.add(socket), void upstream.pipe(this.#wire(socket, true)).pipe(socket);
       if (modes.ws === 'kill') setTimeout(() => socket.resetAndDestroy(), modes.kill_after_ms);
       if (stalled && headEnd < first.length) socket.write(first.subarray(headEnd));
-      upstream.pipe(this.#wire(socket)).pipe(socket);
+      upstream.pipe(this.#wire(socket, true)).pipe(socket);
     });
   }
 
@@ -204,16 +209,22 @@ export class Proxy {
     outgoing.end();
   }
 
+  /** The hub's end is gone; the client's goes with it, but where nothing is to be heard. */
+  #break(socket) {
+    if (!this.#silent.has(socket)) socket.destroy();
+  }
+
   /** What bytes go through, one way: late, once the proxy goes on, or never when the connection is half-open. */
-  #wire(socket) {
+  #wire(socket, isHubs = false) {
     return new Transform({
       // What a paused proxy holds is little, so that the hub feels a slow reader.
       highWaterMark: 16_384,
       transform: (chunk, _, done) => {
         const pass = () => {
           if (this.#silent.has(socket)) return; // never done: it takes nothing more, and the sender's buffers fill
-          if (this.#isPaused) this.#held.push(pass);
-          else done(null, chunk);
+          if (this.#isPaused) return void this.#held.push(pass);
+          if (isHubs && this.#lastWords.delete(socket)) this.#silent.add(socket);
+          done(null, chunk);
         };
         if (this.modes.delay_ms === 0) pass();
         else setTimeout(pass, this.modes.delay_ms);
