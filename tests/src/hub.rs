@@ -1,6 +1,7 @@
 //! One `switchboard` process a test: started with a configuration of its own, killed by its id, its log looked through at
 //! the end.
 
+mod development;
 mod shipped;
 
 use std::fs::{self, File};
@@ -134,44 +135,6 @@ impl Hub {
         )
         .await?;
         hub.token_secret = token_secret;
-        Ok(hub)
-    }
-
-    /// Starts a hub in development mode, as a person does for the first time.
-    ///
-    /// # Errors
-    /// It did not get ready.
-    pub async fn start_development() -> Result<Self> {
-        let secrets = Secrets::default();
-        let directory = TempDir::with_prefix("switchboard-test-")?;
-        let minter = Minter::new(
-            "none",
-            b"development mode mints its own tokens",
-            secrets.clone(),
-        );
-        let mut hub = Self::run(
-            directory,
-            &[
-                "serve",
-                "--clients-listen",
-                ANY_PORT,
-                "--api-listen",
-                ANY_PORT,
-                "--admin-listen",
-                ANY_PORT,
-            ],
-            &[],
-            None,
-            minter,
-            secrets,
-            String::new(),
-        )
-        .await?;
-        let ready = hub.ready_file()?;
-        hub.api_key = text_at(&ready, "api_key").context("no API key in the ready file")?;
-        hub.secrets.add(&hub.api_key);
-        hub.secrets
-            .add(text_at(&ready, "secret").context("no secret in the ready file")?);
         Ok(hub)
     }
 

@@ -17,6 +17,7 @@ mod development;
 mod engine;
 mod listeners;
 mod page;
+mod script;
 mod serve;
 mod shutdown;
 mod signals;

@@ -1,4 +1,5 @@
-//! The page to play with, in development mode only: its files, and `/dev/session.json`, which hands out tokens.
+//! The page to play with, in development mode only: its files, and `/dev/session.json`, which hands out tokens. What speaks to the hub
+//! is no file of its own: it uses the client that the hub serves to everybody (`script.rs`).
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -41,18 +42,11 @@ const ASSETS: &[(&str, &str, &[u8])] = assets! {
     "/", HTML, "index.html";
     "/page.css", CSS, "page.css";
     "/favicon.svg", SVG, "favicon.svg";
-    "/backoff.js", SCRIPT, "backoff.js";
     "/clock.js", SCRIPT, "clock.js";
-    "/commands.js", SCRIPT, "commands.js";
     "/measure.js", SCRIPT, "measure.js";
     "/page.js", SCRIPT, "page.js";
-    "/poll.js", SCRIPT, "poll.js";
     "/presence.js", SCRIPT, "presence.js";
-    "/problem.js", SCRIPT, "problem.js";
-    "/session.js", SCRIPT, "session.js";
-    "/sse.js", SCRIPT, "sse.js";
     "/view.js", SCRIPT, "view.js";
-    "/ws.js", SCRIPT, "ws.js";
 };
 
 #[derive(Clone)]

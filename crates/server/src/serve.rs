@@ -168,16 +168,18 @@ impl Built {
         let (node, engine) = node(&settings, Arc::new(verifier.clone()))?;
         let stop = Stop::default();
 
-        let mut clients = Clients::new(
+        let mut routes = crate::script::router();
+        if in_development {
+            let issuer = issuer(&settings)?.context("development mode has a key that signs")?;
+            routes = routes.merge(crate::page::router(issuer, addresses));
+        }
+        let clients = Clients::new(
             node.clone(),
             Arc::new(verifier.clone()),
             transport(&settings),
             stop.sides.clone(),
-        );
-        if in_development {
-            let issuer = issuer(&settings)?.context("development mode has a key that signs")?;
-            clients = clients.with_routes(crate::page::router(issuer, addresses));
-        }
+        )
+        .with_routes(routes);
         let api = Api::new(
             node.clone(),
             ApiConfig {

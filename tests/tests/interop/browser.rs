@@ -1,4 +1,4 @@
-//! The development page in a real browser, over all three transports.
+//! The development page in a real browser, over all three transports, and while its hub is restarted.
 
 use std::time::Duration;
 
@@ -12,29 +12,35 @@ use crate::grpc::python;
 const PATIENCE: Duration = Duration::from_secs(90);
 const PUBLICATIONS: u64 = 30;
 
-async fn page_over(transport: &str) -> Result<()> {
-    let hub = Hub::start_development().await?;
-    let pictures = tools::output_directory("browser")?;
+/// A script that drives the page; pictures are its last argument.
+fn drive(script: &str, arguments: &[&str]) -> Result<Command> {
     let chromium = tools::program(
         "SWITCHBOARD_CHROMIUM",
         &["chromium", "chromium-browser", "google-chrome"],
     )?;
     let mut command = Command::new(tools::node()?);
     command
-        .arg(tools::file("node/browser.mjs"))
-        .args([
-            &hub.url(""),
-            transport,
-            "demo:lobby",
-            &PUBLICATIONS.to_string(),
-        ])
-        .arg(&pictures)
+        .arg(tools::file(script))
+        .args(arguments)
+        .arg(tools::output_directory("browser")?)
         .env("SWITCHBOARD_CHROMIUM", chromium)
         .env("SWITCHBOARD_NODE_MODULES", tools::node_modules()?);
+    Ok(command)
+}
+
+async fn page_over(transport: &str) -> Result<()> {
+    let hub = Hub::start_development().await?;
+    let count = PUBLICATIONS.to_string();
+    let mut command = drive(
+        "node/browser.mjs",
+        &[&hub.url(""), transport, "demo:lobby", &count],
+    )?;
     let mut page = Script::start(&mut command, hub.directory())?;
     let connected = page.say("connected", PATIENCE).await?;
     ensure!(
-        connected["chosen"] == "true" && connected["channel"] == "demo:lobby",
+        connected["chosen"] == "true"
+            && connected["channel"] == "demo:lobby"
+            && connected["transport"] == transport,
         "{connected}"
     );
 
@@ -109,7 +115,7 @@ async fn page_over(transport: &str) -> Result<()> {
 
 #[tokio::test]
 async fn the_page_works_over_websocket() -> Result<()> {
-    page_over("ws").await
+    page_over("websocket").await
 }
 
 #[tokio::test]
@@ -120,4 +126,38 @@ async fn the_page_works_over_sse() -> Result<()> {
 #[tokio::test]
 async fn the_page_works_over_long_poll() -> Result<()> {
     page_over("poll").await
+}
+
+#[tokio::test]
+async fn the_page_survives_a_restart_of_the_hub() -> Result<()> {
+    let hub = Hub::start_development().await?;
+    let address = hub.clients.to_string();
+    let directory = tempfile::tempdir()?;
+    let mut command = drive("node/restart.mjs", &[&hub.url(""), "demo:lobby"])?;
+    let mut page = Script::start(&mut command, directory.path())?;
+    let before = page.say("connected", PATIENCE).await?;
+    // With its secrets and its history.
+    drop(hub);
+    page.say("lost", PATIENCE).await?;
+    let _hub = Hub::start_development_at(&address).await?;
+    let back = page.say("back", PATIENCE).await?;
+    page.done(PATIENCE).await?;
+    ensure!(
+        back["node"] != before && back["state"] == "connected",
+        "{back}"
+    );
+    // Offsets count anew, and the page says that something may be missing.
+    let rows: Vec<_> = back["rows"].as_array().context("no rows")?.iter().collect();
+    ensure!(
+        rows.len() == 2
+            && rows[0]["payload"] == "before"
+            && rows[1]["payload"] == "meanwhile"
+            && rows[1]["offset"] == 1,
+        "{back}"
+    );
+    ensure!(
+        back["gaps"].as_array().is_some_and(|gaps| gaps.len() == 1),
+        "{back}"
+    );
+    Ok(())
 }

@@ -1,4 +1,4 @@
-// The package as users get it: packed, installed into an empty folder, imported there in Node, and type-checked.
+// The package as users get it: packed, installed into an empty folder, imported there in Node, and type-checked; and as the hub serves it.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -53,6 +53,13 @@ const withReact = () => {
   for (const name of ['react', '@types/react', 'csstype'])
     symlinkSync(join(PACKAGE, 'node_modules', name), join(folder, 'node_modules', name));
 };
+
+test('what the hub serves as `/client.js` is made from this source', () => {
+  const file = join(folder, 'client.js');
+  execFileSync(process.execPath, [join(PACKAGE, 'scripts/bundle.mjs'), file]);
+  const served = readFileSync(new URL('../crates/server/assets/client.js', CLIENTS), 'utf8');
+  assert.ok(served === readFileSync(file, 'utf8'), 'it is not: `npm run bundle` makes it anew');
+});
 
 test('it brings nothing else along', () => {
   assert.equal(manifest.dependencies, undefined);

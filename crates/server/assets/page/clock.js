@@ -1,4 +1,4 @@
-// The server's clock against ours, from ping commands: the quickest recent one is the most truthful.
+// The server's clock against ours, from pings: the quickest recent one is the most truthful.
 
 /** Pings remembered. */
 const SAMPLES = 8;
@@ -9,13 +9,6 @@ const EARLY = [700, 1_500];
 /** This machine's wall clock, ms since 1970 with a fraction. */
 export const now = () => performance.timeOrigin + performance.now();
 
-/** A server time, ms since 1970: given as a number, as a string of digits, or as RFC 3339. */
-export function toMilliseconds(time) {
-  if (time === undefined || time === null) return NaN;
-  const number = Number(time);
-  return Number.isNaN(number) ? Date.parse(time) : number;
-}
-
 export class Clock {
   /** Server less local, ms, or null while unknown. */
   drift = null;
@@ -23,13 +16,14 @@ export class Clock {
   uncertainty = null;
   /** Of the last ping, ms. */
   roundTrip = null;
-  #session;
+  #ask;
   #changed;
   #samples = [];
   #timers = [];
 
-  constructor(session, changed) {
-    this.#session = session;
+  /** `ask()` resolves to the server's time. */
+  constructor(ask, changed) {
+    this.#ask = ask;
     this.#changed = changed;
   }
 
@@ -50,12 +44,10 @@ export class Clock {
   async #ping() {
     const sent = now();
     try {
-      const { time } = await this.#session.request('ping');
+      const time = await this.#ask();
       const arrived = now();
-      const drift = toMilliseconds(time) - (sent + arrived) / 2;
-      if (Number.isNaN(drift)) return;
       this.roundTrip = arrived - sent;
-      this.#samples = [...this.#samples.slice(1 - SAMPLES), { roundTrip: this.roundTrip, drift }];
+      this.#samples = [...this.#samples.slice(1 - SAMPLES), { roundTrip: this.roundTrip, drift: time - (sent + arrived) / 2 }];
       const best = this.#samples.reduce((least, sample) => (sample.roundTrip < least.roundTrip ? sample : least));
       this.drift = best.drift;
       this.uncertainty = best.roundTrip / 2;

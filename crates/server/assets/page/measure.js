@@ -3,36 +3,34 @@
 import { element, milliseconds } from '/view.js';
 
 const PUBLICATIONS = 200;
+/** From one to the next at least, ms: below the rate at which the hub would have the client wait, by default 50 commands a second. */
+const PACE = 25;
 const BARS = 36;
 const ARRIVAL_TIMEOUT = 10_000; // ms
 const SVG = 'http://www.w3.org/2000/svg';
 
 export class Measurement {
   running = false;
-  #session;
   #run = null;
   #waiting = null;
 
-  constructor(session) {
-    this.#session = session;
-  }
-
-  /** Takes a message frame of this page's own run out of the stream; false when it is somebody else's. */
+  /** Takes a message of this page's own run out of the stream; false when it is somebody else's. */
   claims({ data }) {
     if (this.#run === null || data?.measure !== this.#run) return false;
     if (this.#waiting?.number === data.number) this.#waiting.arrived(performance.now());
     return true;
   }
 
-  /** Resolves to the latencies, ms, in order; `progress` is told how many there are. */
-  async run(channel, progress) {
+  /** Publishes to a subscription, and resolves to the latencies, ms, in order; `progress` is told how many there are. */
+  async run(subscription, progress) {
     this.running = true;
     this.#run = crypto.getRandomValues(new Uint32Array(2)).join('-');
     const latencies = [];
     try {
       while (latencies.length < PUBLICATIONS) {
         progress(latencies.length, PUBLICATIONS);
-        latencies.push(await this.#once(channel, latencies.length));
+        const [latency] = await Promise.all([this.#once(subscription, latencies.length), new Promise((resolve) => setTimeout(resolve, PACE))]);
+        latencies.push(latency);
       }
       return latencies;
     } finally {
@@ -41,25 +39,19 @@ export class Measurement {
     }
   }
 
-  async #once(channel, number) {
-    for (;;) {
-      let timer;
-      const arrival = new Promise((resolve, reject) => {
-        this.#waiting = { number, arrived: resolve };
-        timer = setTimeout(() => reject(new Error(`publication ${number + 1} did not arrive within ${ARRIVAL_TIMEOUT / 1000} s`)), ARRIVAL_TIMEOUT);
-      });
-      const sent = performance.now();
-      const reply = this.#session.request('publish', { channel, data: { measure: this.#run, number } });
-      try {
-        // The message may well arrive before the reply: both are awaited, the arrival is what counts.
-        const [arrived] = await Promise.all([arrival, reply]);
-        return arrived - sent;
-      } catch (error) {
-        if (error.code !== 'rate_limited') throw error;
-        await new Promise((resolve) => setTimeout(resolve, error.retryAfter || 100));
-      } finally {
-        clearTimeout(timer);
-      }
+  async #once(subscription, number) {
+    let timer;
+    const arrival = new Promise((resolve, reject) => {
+      this.#waiting = { number, arrived: resolve };
+      timer = setTimeout(() => reject(new Error(`publication ${number + 1} did not arrive within ${ARRIVAL_TIMEOUT / 1000} s`)), ARRIVAL_TIMEOUT);
+    });
+    const sent = performance.now();
+    try {
+      // The message may well arrive before the reply: both are awaited, the arrival is what counts.
+      const [arrived] = await Promise.all([arrival, subscription.publish({ measure: this.#run, number })]);
+      return arrived - sent;
+    } finally {
+      clearTimeout(timer);
     }
   }
 }

@@ -1,56 +1,24 @@
-// The page a hub in development mode serves at `/`: connect over any transport, publish, watch, measure.
-// Reading order: this file wires; session.js is the client; ws.js, sse.js, poll.js its transports; view.js draws.
+// The page a hub in development mode serves at `/`: connect over any transport, publish, watch, measure. It speaks to the hub by the
+// client that the hub serves to everybody, so what it shows is what any page can have.
+// Reading order: this file wires; presence.js, clock.js and measure.js ask; view.js draws.
 
-import { Clock, now, toMilliseconds } from '/clock.js';
+import { Client } from '/client.js';
+import { Clock, now } from '/clock.js';
 import { Measurement, showLatencies } from '/measure.js';
 import { Presence } from '/presence.js';
-import { Session } from '/session.js';
 import { $, Stream, element, milliseconds, showMembers, showSubscriptions, showTargets, showTerminal } from '/view.js';
+
+/** Who restarts a hub that is being worked on does not want to wait for the page. */
+const TIMING = { capMs: 3000 };
 
 const stream = new Stream();
 // All of them: a member that came back within the grace keeps the session it joined with.
 const ownSessions = new Set();
-const counts = { messages: 0, gaps: 0, reconnects: 0 };
-
-const session = new Session(async () => (await devSession()).token, {
-  state: showState,
-  opened(info, resumed) {
-    if (resumed) counts.reconnects += 1;
-    $('alert').hidden = true;
-    ownSessions.add(info.session);
-    $('session').textContent = info.session ?? '–';
-    $('user').textContent = info.user || 'anonymous';
-    $('node').textContent = info.node ?? '–';
-    clock.start();
-    // A hub that does not announce the channels of the URL has subscribed them all the same.
-    setTimeout(() => {
-      if (session.info !== info) return;
-      for (const channel of session.channels.keys()) if (!presence.channels.has(channel)) presence.load(channel);
-    }, 1000);
-    refresh();
-  },
-  subscribed(channel, { recovered, policy }) {
-    stream.note('subscribed', `${channel}${recovered ? ', what was missed follows' : ''}`);
-    if (policy && !policy.presence) presence.none(channel);
-    else presence.load(channel);
-    refresh();
-  },
-  unsubscribed(channel) {
-    stream.note('unsubscribed', channel);
-    presence.forget(channel);
-    refresh();
-  },
-  frame: showFrame,
-  refused(problem) {
-    const again = problem.retryAfter === null ? '' : ` Retry after ${milliseconds(problem.retryAfter)}.`;
-    alertUser(`${problem.status} ${problem.code}: ${problem.detail}${again}`);
-    stream.note('refused', `${problem.status} ${problem.code}: ${problem.detail}`, 'bad');
-  },
-  note: (text, channel, level) => stream.note('note', channel ? `${channel}: ${text}` : text, level),
-});
-const presence = new Presence(session, () => showMembers(presence.channels, ownSessions));
-const clock = new Clock(session, showClock);
-const measurement = new Measurement(session);
+const counts = { messages: 0, gaps: 0, reconnects: -1 };
+const presence = new Presence(() => showMembers(presence.channels, ownSessions));
+const clock = new Clock(() => client.ping(), showClock);
+const measurement = new Measurement();
+let client = null;
 
 /** The hub's own words to this page; each has a token that is good for a short time. */
 async function devSession() {
@@ -59,72 +27,115 @@ async function devSession() {
   const response = await fetch(`/dev/session.json${user ? `?${new URLSearchParams({ user })}` : ''}`, { cache: 'no-store' });
   if (!response.ok) throw new Error(`/dev/session.json answered ${response.status}`);
   const answer = await response.json();
-  if (answer.user) sessionStorage.setItem('user', answer.user);
-  $('version').textContent = answer.version ?? '';
-  $('version').hidden = !answer.version;
-  $('api').textContent = answer.api ? `gRPC at ${answer.api}` : '';
-  $('channels').replaceChildren(...(answer.channels ?? []).map((channel) => new Option(channel, channel)));
-  showTerminal(answer.curl ?? {}, copy);
+  sessionStorage.setItem('user', answer.user);
+  $('user').textContent = answer.user;
+  $('version').textContent = answer.version;
+  $('api').textContent = `gRPC at ${answer.api}`;
+  $('channels').replaceChildren(...answer.channels.map((channel) => new Option(channel, channel)));
+  showTerminal(answer.curl, copy);
   return answer;
 }
 
-function showFrame(kind, body) {
-  switch (kind) {
-    case 'message': {
-      counts.messages += 1;
-      if (!measurement.claims(body)) stream.message(body, arrival(body));
-      return soon();
-    }
-    case 'gap':
-      counts.gaps += 1;
-      stream.gap(body);
-      return soon();
-    case 'join':
-    case 'leave':
-      presence.frame(kind, body);
-      return stream.note(kind, `${body.member?.user || 'anonymous'} · ${body.channel}`);
-    case 'open':
-      return stream.note('open', `session ${body.session ?? '?'} on ${body.node ?? '?'} over ${session.transport}`);
-    case 'subscribed':
-    case 'unsubscribed':
-      return body.reason ? stream.note(kind, `${body.channel}: ${body.reason}`) : undefined;
-    case 'heartbeat':
-      return stream.note('heartbeat', new Date(toMilliseconds(body.time)).toISOString(), 'heartbeat');
-    case 'expiring':
-      return stream.note('expiring', 'the token ends soon: a new one is on its way');
-    case 'draining':
-      return stream.note('draining', `the node is leaving: reconnecting in ${milliseconds(Number(body.reconnect_after ?? 0))}`, 'warn');
-    case 'close':
-      return stream.note('close', `${body.code ?? ''} ${body.reason ?? ''}`.trim(), 'warn');
-    default:
-      return stream.note(kind, JSON.stringify(body));
+/** Makes a client with the transports that are chosen, and shows what it tells for as long as it is the page's. */
+function makeClient() {
+  const chosen = segments.find((segment) => segment.getAttribute('aria-checked') === 'true').dataset.transport;
+  const made = new Client(location.origin, {
+    getToken: async () => (await devSession()).token,
+    transports: chosen === 'auto' ? undefined : [chosen],
+    timing: TIMING,
+  });
+  const on = (name, show) => made.on(name, (told) => made === client && show(told));
+  on('state', showState);
+  on('open', ({ session, node }) => {
+    counts.reconnects += 1;
+    $('alert').hidden = true;
+    ownSessions.add(session);
+    $('session').textContent = session;
+    $('node').textContent = node;
+    stream.note('open', `session ${session} on ${node} over ${made.transport}`);
+    clock.start();
+    refresh();
+  });
+  on('moved', ({ transport }) => {
+    $('transport').textContent = transport;
+    stream.note('moved', `to ${transport}, without a break`);
+  });
+  on('message', showMessage);
+  on('subscription', (subscription) => hear(made, subscription));
+  on('error', ({ code, message }) => {
+    alertUser(`${code}: ${message}`);
+    stream.note('error', `${code}: ${message}`, 'bad');
+  });
+  return made;
+}
+
+/** Subscribes a channel, after this position where there is one. */
+function join(channel, position) {
+  if (!client.subscriptions.has(channel)) hear(client, client.subscribe(channel, { position }));
+}
+
+/** Shows what a subscription tells. */
+function hear(owner, subscription) {
+  const { channel } = subscription;
+  const on = (name, show) => subscription.on(name, (told) => owner === client && show(told));
+  on('message', showMessage);
+  on('gap', (gap) => {
+    counts.gaps += 1;
+    stream.gap(gap);
+    presence.load(subscription);
+    refresh();
+  });
+  for (const kind of ['join', 'leave']) {
+    on(kind, (member) => {
+      presence.change(channel, kind, member);
+      stream.note(kind, `${member.user || 'anonymous'} · ${channel}`);
+    });
   }
+  on('subscribed', ({ recovered }) => {
+    stream.note('subscribed', `${channel}${recovered ? ', what was missed follows' : ''}`);
+    presence.load(subscription);
+  });
+  on('state', (state) => {
+    if (state === 'unsubscribed') {
+      stream.note('unsubscribed', channel);
+      presence.forget(channel);
+    }
+    refresh();
+  });
+  on('error', ({ code, message }) => stream.note('error', `${channel}: ${code}: ${message}`, 'bad'));
+  refresh();
+}
+
+function showMessage(message) {
+  counts.messages += 1;
+  if (!measurement.claims(message)) stream.message(message, arrival(message));
+  soon();
 }
 
 /** When a message came and how long it took: by the publisher's own stamp if it put one in, else by the hub's. */
 function arrival({ data, time }) {
   const at = now();
   if (typeof data?.sent === 'number') return { at, latency: at - data.sent, latencyTitle: 'since the publisher sent it, by the clock there' };
-  const stamped = toMilliseconds(time);
-  if (Number.isNaN(stamped) || clock.drift === null) return { at, latency: null };
-  return { at, latency: Math.max(0, at - (stamped - clock.drift)), latencyTitle: 'since the hub accepted it, corrected for clock drift' };
+  if (time === undefined || clock.drift === null) return { at, latency: null };
+  return { at, latency: Math.max(0, at - (time - clock.drift)), latencyTitle: 'since the hub accepted it, corrected for clock drift' };
 }
 
-function showState(state, note) {
+function showState({ state, transport = '–', message = '' }) {
   $('state').textContent = state;
-  $('state-note').textContent = note;
+  $('state-note').textContent = message;
+  $('transport').textContent = transport;
   document.body.dataset.state = state;
-  const connected = state === 'connected';
-  $('connect').disabled = state !== 'disconnected';
-  $('disconnect').disabled = state === 'disconnected';
-  for (const id of ['subscribe', 'publish']) $(id).disabled = !connected;
-  $('measure').disabled = !connected || measurement.running;
-  if (!connected) clock.stop();
-  if (state === 'disconnected') {
+  const isOff = state === 'disconnected';
+  $('connect').disabled = !isOff;
+  // What is asked while it connects waits for the connection.
+  for (const id of ['disconnect', 'subscribe', 'publish']) $(id).disabled = isOff;
+  $('measure').disabled = state !== 'connected' || measurement.running;
+  if (state !== 'connected') clock.stop();
+  if (isOff) {
     presence.clear();
-    for (const id of ['session', 'node']) $(id).textContent = '–';
-    if (note) stream.note('disconnected', note, 'warn');
+    for (const id of ['session', 'node', 'transport']) $(id).textContent = '–';
   }
+  if (message) stream.note(state, message, 'warn');
   refresh();
 }
 
@@ -135,9 +146,10 @@ function showClock() {
 }
 
 function refresh() {
-  showSubscriptions(session.channels, unsubscribe);
-  showTargets(session.channels);
-  for (const [name, count] of Object.entries(counts)) $(`count-${name}`).textContent = count.toLocaleString('en');
+  const subscriptions = [...(client?.subscriptions.values() ?? [])];
+  showSubscriptions(subscriptions);
+  showTargets(subscriptions.map(({ channel }) => channel));
+  for (const [name, count] of Object.entries(counts)) $(`count-${name}`).textContent = Math.max(0, count).toLocaleString('en');
   $('count-gaps').classList.toggle('bad', counts.gaps > 0);
 }
 
@@ -157,68 +169,63 @@ function alertUser(text) {
   $('alert').hidden = false;
 }
 
-function unsubscribe(channel) {
-  session.unsubscribe(channel).catch((error) => stream.note('error', `unsubscribe ${channel}: ${error.message}`, 'bad'));
-}
-
-async function subscribe() {
-  const channel = $('channel').value.trim();
-  if (!channel) return;
-  try {
-    await session.subscribe(channel);
-    $('target').value = channel;
-  } catch (error) {
-    stream.note('error', `subscribe ${channel}: ${error.code}: ${error.message}`, 'bad');
-    refresh();
-  }
-}
-
+/** Connects, or goes on from where it was disconnected. */
 function connect() {
   const channel = $('channel').value.trim();
-  if (!channel || session.state !== 'disconnected') return;
+  if (!channel) return;
   $('alert').hidden = true;
-  session.connect(chosenTransport(), [channel]);
+  client ??= makeClient();
+  join(channel);
+  client.connect();
+}
+
+function subscribe() {
+  const channel = $('channel').value.trim();
+  if (!channel) return;
+  join(channel);
+  $('target').value = channel;
 }
 
 async function publish() {
   const field = $('payload');
-  const result = $('publish-result');
   const text = field.value;
-  if (!text.trim() || session.state !== 'connected') return;
-  let data = { text, sent: now(), by: session.info?.user ?? '' };
+  if (!text.trim() || $('publish').disabled) return;
+  const tell = (result, level = '') => {
+    $('publish-result').textContent = result;
+    $('publish-result').className = `hint ${level}`;
+  };
+  let data = { text, sent: now(), by: $('user').textContent };
   if ($('raw').checked) {
     try {
       data = JSON.parse(text);
     } catch (error) {
-      result.textContent = `Not JSON: ${error.message}`;
-      result.className = 'hint bad';
-      return;
+      return tell(`Not JSON: ${error.message}`, 'bad');
     }
   }
   field.value = '';
   grow();
   try {
-    const { position } = await session.request('publish', { channel: $('target').value, data });
-    result.textContent = position ? `Accepted at offset ${position.offset ?? 0}, epoch ${position.epoch ?? ''}.` : 'Accepted.';
-    result.className = 'hint';
+    const { position } = await client.publish($('target').value, data);
+    tell(position ? `Accepted at offset ${position.offset}, epoch ${position.epoch}.` : 'Accepted.');
   } catch (error) {
-    result.textContent = `${error.code}: ${error.message}`;
-    result.className = 'hint bad';
+    tell(`${error.code}: ${error.message}`, 'bad');
     if (field.value === '') field.value = text;
   }
 }
 
 async function measure() {
+  const subscription = client.subscriptions.get($('target').value);
+  if (!subscription) return;
+  const { channel } = subscription;
+  const { transport } = client;
   const target = $('latency-result');
-  const { transport } = session;
-  const channel = $('target').value;
   const progress = element('progress');
   const label = element('p', 'quiet');
   target.replaceChildren(progress, label);
   for (const key of Object.keys(target.dataset)) delete target.dataset[key];
   $('measure').disabled = true;
   try {
-    const latencies = await measurement.run(channel, (done, all) => {
+    const latencies = await measurement.run(subscription, (done, all) => {
       progress.max = all;
       progress.value = done;
       label.textContent = `${done} of ${all} to ${channel}`;
@@ -228,7 +235,7 @@ async function measure() {
   } catch (error) {
     target.replaceChildren(element('p', 'bad', `Stopped: ${error.message}`));
   } finally {
-    $('measure').disabled = session.state !== 'connected';
+    $('measure').disabled = client.state !== 'connected';
   }
 }
 
@@ -246,18 +253,20 @@ async function copy(text, button, code) {
 
 const segments = [...document.querySelectorAll('[data-transport]')];
 
-function chosenTransport() {
-  return segments.find((segment) => segment.getAttribute('aria-checked') === 'true').dataset.transport;
-}
-
 function choose(segment) {
   if (segment.getAttribute('aria-checked') === 'true') return;
   for (const other of segments) {
     other.setAttribute('aria-checked', String(other === segment));
     other.tabIndex = other === segment ? 0 : -1;
   }
-  // While connected, the session goes on over the other transport from where it is.
-  session.moveTo(segment.dataset.transport);
+  if (!client) return;
+  // A client's transports are for good: another one goes on from where this one is.
+  const before = client;
+  const wasOff = before.state === 'disconnected';
+  client = makeClient();
+  for (const { channel, position } of before.subscriptions.values()) join(channel, position);
+  if (wasOff) client.disconnect();
+  before.disconnect();
 }
 
 function grow() {
@@ -277,7 +286,7 @@ segments.forEach((segment, index) => {
   });
 });
 $('connect').addEventListener('click', connect);
-$('disconnect').addEventListener('click', () => session.disconnect());
+$('disconnect').addEventListener('click', () => client.disconnect());
 $('channel-form').addEventListener('submit', (event) => {
   event.preventDefault();
   subscribe();
@@ -298,7 +307,6 @@ $('payload').addEventListener('keydown', (event) => {
 });
 $('measure').addEventListener('click', measure);
 $('clear').addEventListener('click', () => stream.clear());
-$('show-heartbeats').addEventListener('change', (event) => $('messages').classList.toggle('heartbeats', event.target.checked));
 $('renew').addEventListener('click', () => devSession().catch((error) => alertUser(error.message)));
 
 // `/?transport=sse&channel=demo:lobby` is a page to link to.
@@ -307,10 +315,9 @@ if (wanted.has('channel')) $('channel').value = wanted.get('channel');
 const segment = segments.find(({ dataset }) => dataset.transport === wanted.get('transport'));
 if (segment) choose(segment);
 
-showState('disconnected', '');
+showState({ state: 'disconnected' });
 devSession()
-  .then(({ user, channels }) => {
-    $('user').textContent = user ?? '–';
-    if (!wanted.has('channel') && channels?.length) $('channel').value = channels[0];
+  .then(({ channels }) => {
+    if (!wanted.has('channel')) $('channel').value = channels[0];
   })
   .catch((error) => alertUser(error.message));

@@ -1,54 +1,48 @@
-// Who is in each channel: a snapshot by the `presence` command, kept true by join and leave frames.
+// Who is in each channel: read once it is subscribed, and kept true by joins and leaves.
 
-/** Members asked for in one command, and pages asked for before the rest is only counted. */
+/** Members asked for at once, and pages asked for before the rest is only counted. */
 const PAGE_MEMBERS = 100;
 const PAGES_MAX = 5;
 
 export class Presence {
   /** channel -> {members: Map(session -> member), count, error} */
   channels = new Map();
-  #session;
   #changed;
-  // channel -> frames that came while its snapshot was on its way; the snapshot may be older than they are.
+  // channel -> joins and leaves that came while its members were being read; what is read may be older than they are.
   #since = new Map();
 
-  constructor(session, changed) {
-    this.#session = session;
+  constructor(changed) {
     this.#changed = changed;
   }
 
-  async load(channel) {
-    if (this.#since.has(channel)) return;
-    this.#since.set(channel, []);
+  /** Reads the members of a subscription: when it begins, and when some comings and goings may have been missed. */
+  async load(subscription) {
+    const { channel } = subscription;
+    if (!subscription.policy.presence) return this.#show(channel, { members: new Map(), count: 0, error: 'This channel tracks no members.' });
+    const since = [];
+    this.#since.set(channel, since);
     const entry = { members: new Map(), count: 0, error: null };
     try {
       let page;
       for (let pages = 0; pages < PAGES_MAX; pages += 1) {
-        const result = await this.#session.request('presence', { channel, limit: PAGE_MEMBERS, page });
-        for (const member of result.members ?? []) entry.members.set(member.session, member);
-        entry.count = Number(result.count ?? entry.members.size);
+        const result = await subscription.presence({ limit: PAGE_MEMBERS, page });
+        for (const member of result.members) entry.members.set(member.session, member);
+        entry.count = result.count;
         page = result.next_page;
         if (!page) break;
       }
     } catch (error) {
       entry.error = error.message;
     }
-    const since = this.#since.get(channel) ?? [];
+    // Read again meanwhile, or forgotten.
+    if (this.#since.get(channel) !== since) return;
     this.#since.delete(channel);
-    if (!this.#session.channels.has(channel)) return;
-    this.channels.set(channel, entry);
     for (const [kind, member] of since) apply(entry, kind, member);
-    this.#changed();
+    this.#show(channel, entry);
   }
 
-  /** The channel's policy has no presence. */
-  none(channel) {
-    this.channels.set(channel, { members: new Map(), count: 0, error: 'This channel tracks no members.' });
-    this.#changed();
-  }
-
-  frame(kind, { channel, member }) {
-    if (!member) return;
+  /** A `join` or a `leave`. */
+  change(channel, kind, member) {
     this.#since.get(channel)?.push([kind, member]);
     const entry = this.channels.get(channel);
     if (!entry) return;
@@ -57,12 +51,19 @@ export class Presence {
   }
 
   forget(channel) {
+    this.#since.delete(channel);
     this.channels.delete(channel);
     this.#changed();
   }
 
   clear() {
+    this.#since.clear();
     this.channels.clear();
+    this.#changed();
+  }
+
+  #show(channel, entry) {
+    this.channels.set(channel, entry);
     this.#changed();
   }
 }
@@ -73,5 +74,4 @@ function apply(entry, kind, member) {
   else entry.members.delete(member.session);
   if (kind === 'join' && !known) entry.count += 1;
   if (kind === 'leave' && known) entry.count -= 1;
-  entry.error = null;
 }

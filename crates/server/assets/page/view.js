@@ -88,7 +88,7 @@ export class Stream {
     row.append(
       element('time', '', timeOfDay(Date.now())),
       element('strong', '', 'gap'),
-      element('span', 'text', `${channel}: messages before ${position?.offset ?? 'here'} may be missing (${reason ?? 'no reason given'})`),
+      element('span', 'text', `${channel}: messages before ${position.offset || 'this'} may be missing (${reason})`),
     );
     this.#put(row);
   }
@@ -142,8 +142,8 @@ function isText(data) {
   return typeof data === 'string' || typeof data?.text === 'string';
 }
 
-function summary({ data, binary }) {
-  if (binary) return `binary, ${Math.floor((String(data).replace(/=+$/, '').length * 3) / 4)} bytes`;
+function summary({ data }) {
+  if (data instanceof Uint8Array) return `binary, ${data.length} bytes`;
   // Indented and folded again: JSON with spaces, which can be read and wrapped.
   const text = isText(data) ? data.text ?? data : (JSON.stringify(data, null, 1) ?? '').replace(/\n\s*/g, ' ');
   return text.length > SUMMARY_CHARACTERS ? `${text.slice(0, SUMMARY_CHARACTERS)}…` : text;
@@ -182,18 +182,19 @@ export function showMembers(channels, own) {
 }
 
 /** Subscriptions with their positions. */
-export function showSubscriptions(channels, unsubscribe) {
+export function showSubscriptions(subscriptions) {
   $('subscriptions').replaceChildren(
-    ...[...channels].map(([channel, { position, live }]) => {
-      const item = element('li', live ? 'live' : '');
+    ...subscriptions.map((subscription) => {
+      const { channel, position, state } = subscription;
+      const item = element('li', state === 'subscribed' ? 'live' : '');
       item.dataset.channel = channel;
+      item.title = state;
       const remove = element('button', 'small icon', '×');
       remove.type = 'button';
-      remove.disabled = !live;
       remove.setAttribute('aria-label', `Unsubscribe from ${channel}`);
-      remove.addEventListener('click', () => unsubscribe(channel));
-      const where = element('code', 'position', position ? `${position.offset ?? 0}` : '');
-      where.title = position ? `epoch ${position.epoch}, offset ${position.offset ?? 0}` : '';
+      remove.addEventListener('click', () => subscription.unsubscribe());
+      const where = element('code', 'position', position ? `${position.offset}` : '');
+      where.title = position ? `epoch ${position.epoch}, offset ${position.offset}` : '';
       item.append(element('span', 'lamp'), element('span', 'name', channel), where, remove);
       return item;
     }),
@@ -201,9 +202,8 @@ export function showSubscriptions(channels, unsubscribe) {
 }
 
 /** The channels one can publish to, keeping the choice. */
-export function showTargets(channels) {
+export function showTargets(names) {
   const target = $('target');
-  const names = [...channels.keys()];
   if (names.join('\n') === [...target.options].map((option) => option.value).join('\n')) return;
   const chosen = target.value;
   target.replaceChildren(...names.map((name) => new Option(name, name)));
