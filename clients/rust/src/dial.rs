@@ -1,5 +1,6 @@
 //! The connection that a WebSocket runs over: TCP, with TLS for `https`.
 
+use std::io;
 use std::sync::Arc;
 
 use rustls_pki_types::ServerName;
@@ -10,6 +11,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
 use crate::Error;
+use crate::trust::distrust;
 use crate::verdict::Loss;
 
 /// Where bytes go.
@@ -80,8 +82,12 @@ impl Address {
         let name = ServerName::try_from(self.host.clone()).map_err(Loss::broken)?;
         let connector = TlsConnector::from(Arc::clone(tls));
         let encrypted = connector.connect(name, socket).await;
-        Ok(Either::Right(encrypted.map_err(Loss::broken)?))
+        Ok(Either::Right(encrypted.map_err(untrusted)?))
     }
+}
+
+fn untrusted(error: io::Error) -> Loss {
+    distrust(&error).map_or_else(|| Loss::broken(error), Loss::Untrusted)
 }
 
 /// Trusts whom the machine trusts.

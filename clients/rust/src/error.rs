@@ -38,7 +38,7 @@ impl Error {
     }
 
     /// The stable code: one of the hub's (`proto/PROTOCOL.md`), `closed_CODE` for a close, or one of the client's own: `disconnected`,
-    /// `timeout`, `aborted`, `unavailable`, `token_failed`, `closed`, `overflow`, `unreadable`.
+    /// `timeout`, `aborted`, `unavailable`, `untrusted`, `token_failed`, `closed`, `overflow`, `unreadable`.
     pub fn code(&self) -> &str {
         &self.code
     }

@@ -25,7 +25,7 @@
 //!
 //! Reading order: `client` (what an application holds), `builder`, `subscription` and `inbox` (its events), `driver` (the one task of a
 //! client: which session when), `phase` (what it waits for), `subscriptions` and `requests` (across sessions); then what is decided
-//! without waiting: `place`, `verdict`, `backoff`, `tokens`; and the wire: `frames`, `commands`, `payload`, `outbox`, `link`, `handshake`,
+//! without waiting: `place`, `verdict`, `trust`, `backoff`, `tokens`; and the wire: `frames`, `commands`, `payload`, `outbox`, `link`, `handshake`,
 //! `dial`. The control API is in [`service`].
 //!
 //! Deliberately absent: Server-Sent Events and long poll, which are for browsers behind proxies; the protobuf format and
@@ -50,6 +50,7 @@ mod backoff;
 mod place;
 mod timing;
 mod tokens;
+mod trust;
 mod verdict;
 
 mod commands;

@@ -30,6 +30,7 @@ use tonic_types::StatusExt as _;
 
 use crate::Error;
 use crate::backoff::backoff;
+use crate::trust::distrust;
 
 pub use presence::{MemberCount, MemberPage, Online, UserSession};
 pub use publisher::{Item, Published};
@@ -175,6 +176,9 @@ fn wait_for(told: &Error, attempt: u32) -> Duration {
 
 /// A failure of a call as the client's error: the stable code is the reason of its ErrorInfo.
 fn error_of(status: &Status) -> Error {
+    if let Some(why) = distrust(status) {
+        return Error::new("untrusted", why);
+    }
     let details = status.get_error_details();
     let reason = details.error_info().map(|info| info.reason.clone());
     // What failed without the hub's word has no reason: the library's own failures, or a proxy's.

@@ -16,6 +16,8 @@ pub(crate) enum Loss {
         message: String,
         retry_after: Option<Duration>,
     },
+    /// Somebody else than the hub is there, as far as certificates can tell.
+    Untrusted(String),
     /// Nobody said anything.
     Broken(String),
 }
@@ -54,6 +56,12 @@ pub(crate) fn judge(loss: Loss) -> Verdict {
             message,
             retry_after,
         } => judge_refusal(status, code, message, retry_after),
+        Loss::Untrusted(message) => Verdict {
+            next: Next::Stop,
+            code: "untrusted".to_owned(),
+            message,
+            after: None,
+        },
         Loss::Broken(message) => Verdict {
             next: Next::Again,
             code: "unavailable".to_owned(),
@@ -208,6 +216,7 @@ mod tests {
             ("a proxy's 404", refused(404, ""), Next::Again),
             ("the hub's 404", refused(404, "not_found"), Next::Stop),
             ("a fault of the hub", refused(500, "internal"), Next::Again),
+            ("a stranger", Loss::Untrusted(String::new()), Next::Stop),
             ("the network", Loss::broken("reset"), Next::Again),
         ] {
             assert_eq!(judge(loss).next, wanted, "{what}");

@@ -13,3 +13,4 @@ mod player;
 mod repeated;
 mod service;
 mod stage;
+mod tls;

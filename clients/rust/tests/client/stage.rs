@@ -21,8 +21,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(25);
 #[derive(Deserialize)]
 pub(crate) struct Ports {
     control: String,
+    /// The hub itself.
+    pub(crate) hub: String,
     pub(crate) proxy: String,
-    grpc: String,
+    pub(crate) grpc: String,
     pub(crate) api_key: String,
 }
 
@@ -74,7 +76,8 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    fn at(ports: &'static OnceLock<Result<Ports>>, options: &[&str]) -> Result<Self> {
+    /// The stage of these ports, started with these options if it is not.
+    pub(crate) fn at(ports: &'static OnceLock<Result<Ports>>, options: &[&str]) -> Result<Self> {
         let ports = ports.get_or_init(|| start(options)).as_ref();
         let ports = ports.map_err(|error| anyhow::anyhow!("{error:#}"))?;
         let http = reqwest::Client::builder().no_proxy().build()?;
