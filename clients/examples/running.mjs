@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
-import { extname, join, normalize } from 'node:path';
+import { extname, join, normalize, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -22,7 +22,8 @@ function program() {
   if (process.env.SWITCHBOARD_HUB) return process.env.SWITCHBOARD_HUB;
   console.log('SWITCHBOARD_HUB is not set: building the hub, which takes some minutes the first time');
   execFileSync('cargo', ['build', '--release', '--package', 'switchboard-server'], { cwd: ROOT, stdio: 'inherit' });
-  return join(process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target'), 'release/switchboard');
+  // Cargo takes a relative one as seen from where it was started.
+  return resolve(ROOT, process.env.CARGO_TARGET_DIR ?? 'target', 'release/switchboard');
 }
 
 /** The compiled client, whose files a page imports from `/client/`. An application would import `@switchboard/client`. */
