@@ -233,6 +233,13 @@ impl Shard {
         }
     }
 
+    /// The same of one subscription, which has found the other epoch by itself.
+    pub(super) fn remake_mark(&mut self, slot: u32, at: u32) {
+        if let Some(marking) = self.markings.of.get(&(slot, at)).cloned() {
+            self.use_marking(marking);
+        }
+    }
+
     /// Lets go of a subscription's marking: what is acknowledged and not written yet is written all the same.
     pub(super) fn end_marking(&mut self, slot: u32, at: u32) {
         if self.markings.of.is_empty() {

@@ -389,6 +389,11 @@ impl Shard {
             reason,
         });
         self.shared.metrics.gap(reason.as_str());
+        if reason == GapReason::EpochChanged
+            && let Some(at) = self.attempted(attempt).map(|s| s.channel)
+        {
+            self.remake_mark(attempt.slot, at);
+        }
         self.owe(attempt.slot, &[item.0]);
     }
 

@@ -55,7 +55,7 @@ async fn oldest(place: &Place, name: &str) -> Value {
         limit: 0,
     };
     // Past what holds reads up.
-    let history = place.engine.engine.read(&channel(name), read).await;
+    let history = place.engine.engine().read(&channel(name), read).await;
     json!({"epoch": history.unwrap().top.epoch.to_string(), "offset": 0})
 }
 

@@ -23,7 +23,12 @@ fn of(user: &str) -> MarkOf {
 
 /// Where alice's mark is, without a word to who counts.
 async fn mark(place: &Place) -> Position {
-    let mark = place.engine.engine.mark(&of("alice"), None).await.unwrap();
+    let mark = place
+        .engine
+        .engine()
+        .mark(&of("alice"), None)
+        .await
+        .unwrap();
     assert!(!mark.made, "there is no mark");
     mark.position
 }

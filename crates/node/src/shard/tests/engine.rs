@@ -38,7 +38,7 @@ impl Held {
 }
 
 pub(crate) struct HeldEngine {
-    pub(crate) engine: Arc<dyn Engine>,
+    engine: Mutex<Arc<dyn Engine>>,
     held: Mutex<VecDeque<(Operation, oneshot::Receiver<()>)>>,
     /// Other nodes follow the same channels: following, which the engine knows one of, does not end with this one's.
     shared: bool,
@@ -53,7 +53,7 @@ pub(crate) struct HeldEngine {
 impl HeldEngine {
     pub(crate) fn new(engine: Arc<dyn Engine>) -> Self {
         Self {
-            engine,
+            engine: Mutex::new(engine),
             held: Mutex::default(),
             shared: false,
             left: Mutex::default(),
@@ -68,6 +68,16 @@ impl HeldEngine {
             shared: true,
             ..Self::new(engine)
         }
+    }
+
+    /// The engine itself, for what is neither held up nor counted.
+    pub(crate) fn engine(&self) -> Arc<dyn Engine> {
+        Arc::clone(&self.engine.lock().unwrap())
+    }
+
+    /// Has it go on as another one, as after a loss of all data.
+    pub(crate) fn lose_data(&self, empty: Arc<dyn Engine>) {
+        *self.engine.lock().unwrap() = empty;
     }
 
     /// Holds up the next operation of a kind, behind those that are to be held up already.
@@ -101,35 +111,35 @@ impl HeldEngine {
 #[async_trait]
 impl Engine for HeldEngine {
     async fn publish(&self, request: PublishRequest) -> Result<Published, EngineError> {
-        self.engine.publish(request).await
+        self.engine().publish(request).await
     }
 
     async fn follow(&self, channel: &ChannelName) -> Result<(), EngineError> {
         self.pass(Operation::Follow).await?;
-        self.engine.follow(channel).await
+        self.engine().follow(channel).await
     }
 
     async fn unfollow(&self, channel: &ChannelName) {
         if !self.shared {
-            self.engine.unfollow(channel).await;
+            self.engine().unfollow(channel).await;
         }
     }
 
     async fn read(&self, channel: &ChannelName, read: Read) -> Result<History, EngineError> {
         self.pass(Operation::Read).await?;
-        let history = self.engine.read(channel, read).await?;
+        let history = self.engine().read(channel, read).await?;
         self.pass(Operation::ReadAnswer).await?;
         Ok(history)
     }
 
     async fn remove_history(&self, channel: &ChannelName) -> Result<(), EngineError> {
-        self.engine.remove_history(channel).await
+        self.engine().remove_history(channel).await
     }
 
     /// A join that is made to fail has happened all the same.
     async fn join(&self, request: JoinRequest) -> Result<(), EngineError> {
         let passed = self.pass(Operation::Join).await;
-        self.engine.join(request).await?;
+        self.engine().join(request).await?;
         passed
     }
 
@@ -140,7 +150,7 @@ impl Engine for HeldEngine {
         leaving: Leaving,
     ) -> Result<(), EngineError> {
         self.left.lock().unwrap().push(session);
-        self.engine.leave(channel, session, leaving).await
+        self.engine().leave(channel, session, leaving).await
     }
 
     async fn members(
@@ -148,27 +158,27 @@ impl Engine for HeldEngine {
         channel: &ChannelName,
         query: MemberQuery,
     ) -> Result<MemberPage, EngineError> {
-        self.engine.members(channel, query).await
+        self.engine().members(channel, query).await
     }
 
     async fn others(&self) -> Result<Vec<NodeId>, EngineError> {
-        self.engine.others().await
+        self.engine().others().await
     }
 
     async fn tell(&self, node: NodeId, message: Bytes) -> Result<bool, EngineError> {
-        self.engine.tell(node, message).await
+        self.engine().tell(node, message).await
     }
 
     async fn revoke(&self, revocation: &Revocation) -> Result<(), EngineError> {
-        self.engine.revoke(revocation).await
+        self.engine().revoke(revocation).await
     }
 
     async fn revocations(&self) -> Result<Vec<Revocation>, EngineError> {
-        self.engine.revocations().await
+        self.engine().revocations().await
     }
 
     async fn count_members(&self, channels: &[ChannelName]) -> Result<Vec<Counts>, EngineError> {
-        self.engine.count_members(channels).await
+        self.engine().count_members(channels).await
     }
 
     async fn channels(
@@ -177,30 +187,30 @@ impl Engine for HeldEngine {
         after: Option<&str>,
         limit: usize,
     ) -> Result<ChannelPage, EngineError> {
-        self.engine.channels(pattern, after, limit).await
+        self.engine().channels(pattern, after, limit).await
     }
 
     async fn mark(&self, of: &MarkOf, start: Option<Position>) -> Result<Mark, EngineError> {
         self.marked.fetch_add(1, Ordering::Relaxed);
         self.pass(Operation::Mark).await?;
-        self.engine.mark(of, start).await
+        self.engine().mark(of, start).await
     }
 
     async fn acknowledge(&self, of: &MarkOf, position: Position) -> Result<(), EngineError> {
         self.acknowledged.lock().unwrap().push(position);
         self.pass(Operation::Acknowledge).await?;
-        self.engine.acknowledge(of, position).await
+        self.engine().acknowledge(of, position).await
     }
 
     async fn take(&self, what: &str, limit: RateLimit) -> Result<Option<Duration>, EngineError> {
-        self.engine.take(what, limit).await
+        self.engine().take(what, limit).await
     }
 
     async fn check(&self) -> Result<(), EngineError> {
-        self.engine.check().await
+        self.engine().check().await
     }
 
     async fn shutdown(&self) {
-        self.engine.shutdown().await;
+        self.engine().shutdown().await;
     }
 }

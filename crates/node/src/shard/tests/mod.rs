@@ -10,6 +10,7 @@ mod client;
 mod drains;
 mod durable;
 pub(crate) mod engine;
+mod forgotten;
 pub(crate) mod place;
 mod polls;
 mod presence;
