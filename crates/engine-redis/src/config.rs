@@ -13,7 +13,8 @@ pub struct RedisConfig {
     /// Where Redis is.
     pub topology: Topology,
     /// The user of an ACL; nothing for the default user. With the prefix `sb` it needs
-    /// `~sb* &sb* -@all +@read +@write +@scripting +@pubsub +@connection +time +info`, and `+cluster` for a Cluster.
+    /// `~sb* &sb* -@all +@read +@write +@scripting +@pubsub +@connection +time +info`, besides `+role` under Sentinels and
+    /// `+cluster` in a Cluster.
     pub user: Option<String>,
     /// The password of that user.
     pub password: Option<Password>,
@@ -64,7 +65,8 @@ pub enum Topology {
         sentinels: Vec<Address>,
         /// The name under which they watch the primary.
         service: String,
-        /// The user for the Sentinels themselves.
+        /// The user for the Sentinels themselves. It needs `-@all +auth +hello +info +client|id +sentinel|get-master-addr-by-name
+        /// +sentinel|sentinels`.
         user: Option<String>,
         /// The password for the Sentinels themselves.
         password: Option<Password>,

@@ -10,6 +10,8 @@
 //! `SUNSUBSCRIBE`, which has no other form: hence a connection that subscribes takes no other command, and is given up
 //! after any error.
 
+mod advice;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +34,12 @@ use crate::reply::{CallError, Reply};
 /// Messages that the library may hold before they are taken out of it. They are taken at once; this covers a moment in
 /// which the thread does something else. Its own default of 32 does not.
 const LIBRARY_BUFFER_LEN: usize = 16_384;
+
+/// What the library says when it can ask no Sentinel.
+const NO_SENTINEL: &str = "Failed to connect to all sentinel nodes.";
+
+/// Why there is a first server.
+const NAMED: &str = "a configuration names a server";
 
 /// Makes connections.
 pub(crate) struct Connector {
@@ -80,7 +88,33 @@ impl Connector {
 
     /// Connects for commands.
     pub(crate) async fn commands(&self, target: &Target) -> Result<Connection, CallError> {
-        self.connect(self.client(target)?).await
+        let connected = self.connect(self.client(target)?).await;
+        match (connected, &self.config.topology) {
+            (
+                Err(CallError::NotSent(error)),
+                Topology::Sentinel {
+                    sentinels,
+                    user,
+                    password,
+                    ..
+                },
+            ) if *error == *NO_SENTINEL => {
+                // The library keeps to itself why.
+                let first = centralized(sentinels.first().expect(NAMED));
+                let asked = self.client_of(first, user.as_ref(), password.as_ref(), None)?;
+                let why = self
+                    .connect(asked)
+                    .await
+                    .err()
+                    .unwrap_or(CallError::NotSent(error));
+                let why = (why.to_string())
+                    .replace("`user`", "`sentinel_user`")
+                    .replace("`password`", "`sentinel_password`");
+                let text = format!("no Sentinel lets the hub in: {why}");
+                Err(CallError::NotSent(text.into()))
+            }
+            (connected, _) => connected,
+        }
     }
 
     /// Connects to subscribe.
@@ -96,11 +130,6 @@ impl Connector {
 
     fn client(&self, target: &Target) -> Result<Client, CallError> {
         let config = &self.config;
-        let server = |address: &Address| Server::new(address.host.as_str(), address.port);
-        let centralized = |address: &Address| ServerConfig::Centralized {
-            server: server(address),
-        };
-        let text = |password: &Option<Password>| password.as_ref().map(|p| p.0.clone());
         let servers = match (target, &config.topology) {
             (Target::Server(address), _) | (Target::Primary, Topology::Standalone(address)) => {
                 centralized(address)
@@ -117,18 +146,28 @@ impl Connector {
                 hosts: sentinels.iter().map(server).collect(),
                 service_name: service.clone(),
                 username: user.clone(),
-                password: text(password),
+                password: text(password.as_ref()),
             },
-            (Target::Primary, Topology::Cluster(seeds)) => {
-                centralized(seeds.first().expect("a configuration names a server"))
-            }
+            (Target::Primary, Topology::Cluster(seeds)) => centralized(seeds.first().expect(NAMED)),
         };
+        let (user, password) = (config.user.as_ref(), config.password.as_ref());
+        self.client_of(servers, user, password, config.database)
+    }
+
+    fn client_of(
+        &self,
+        servers: ServerConfig,
+        user: Option<&String>,
+        password: Option<&Password>,
+        database: Option<u8>,
+    ) -> Result<Client, CallError> {
+        let config = &self.config;
         let mut builder = Builder::from_config(Config {
             server: servers,
-            username: config.user.clone(),
-            password: text(&config.password),
+            username: user.cloned(),
+            password: text(password),
             version: RespVersion::RESP3,
-            database: config.database,
+            database,
             tls: self.tls.clone(),
             fail_fast: true,
             ..Config::default()
@@ -172,7 +211,7 @@ impl Connector {
             tokio::time::timeout(self.config.connect_timeout, client.wait_for_connect());
         match connected.await {
             Ok(Ok(())) => Ok(connection),
-            Ok(Err(error)) => Err(not_sent(&error)),
+            Ok(Err(error)) => Err(CallError::NotSent(advice::advise(error.details()).into())),
             Err(_) => Err(CallError::NotSent("no connection within the time".into())),
         }
     }
@@ -283,6 +322,19 @@ impl Messages {
 /// The hash slot of a key in a Cluster.
 pub(crate) fn slot(key: &str) -> u16 {
     fred::util::redis_keyslot(key.as_bytes())
+}
+
+fn server(address: &Address) -> Server {
+    Server::new(address.host.as_str(), address.port)
+}
+
+fn centralized(address: &Address) -> ServerConfig {
+    let server = server(address);
+    ServerConfig::Centralized { server }
+}
+
+fn text(password: Option<&Password>) -> Option<String> {
+    password.map(|password| password.0.clone())
 }
 
 fn not_sent(error: &fred::error::Error) -> CallError {

@@ -334,7 +334,7 @@ impl Core {
     fn check(&self) -> Result<(), EngineError> {
         let map = self.shards.map();
         if !map.is_whole() {
-            return Err(refused("not every slot of the redis cluster is served"));
+            return Err(refused(&self.shards.trouble()));
         }
         let interval = self.shards.config.canary_interval;
         for shard in &map.shards {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Redis, engine_at};
+use super::{Guard, Redis, engine_at};
 use crate::config::Config;
 use crate::tools;
 use crate::waiting::{SOON, until};
@@ -27,14 +28,29 @@ impl RedisCluster {
     /// # Errors
     /// It does not get there.
     pub async fn start() -> Result<Self> {
+        Self::start_as(None).await
+    }
+
+    /// Starts one whose servers let in only who the guard knows.
+    ///
+    /// # Errors
+    /// It does not get there.
+    pub async fn start_guarded(guard: &Arc<Guard>) -> Result<Self> {
+        Self::start_as(Some(guard)).await
+    }
+
+    async fn start_as(guard: Option<&Arc<Guard>>) -> Result<Self> {
+        let tls = guard.map_or("", |_| "--tls-cluster yes");
+        let options = format!("{OPTIONS} {tls}");
         let mut servers = Vec::new();
         for _ in 0..6 {
-            servers.push(Redis::start_with(OPTIONS).await?);
+            servers.push(Redis::start_guarded(&options, guard).await?);
         }
         let cli = tools::program("SWITCHBOARD_REDIS_CLI", &["redis-cli"])?;
         let created = Command::new(cli)
+            .args(guard.map(|guard| guard.cli_arguments()).unwrap_or_default())
             .args(["--cluster", "create"])
-            .args((servers.iter()).map(|server| format!("127.0.0.1:{}", server.port)))
+            .args((servers.iter()).map(|server| format!("127.0.0.1:{}", server.hub_port)))
             .args(["--cluster-replicas", "1", "--cluster-yes"])
             .stdin(Stdio::null())
             .output()?;
@@ -80,19 +96,28 @@ impl RedisCluster {
     /// # Errors
     /// None has it.
     pub async fn owner(&self, channel: &str) -> Result<(usize, u16)> {
+        let (index, key) = self.has(&format!("*}}m:{channel}")).await?;
+        let command = format!("CLUSTER KEYSLOT {key}");
+        let slot = self.servers[index].command(&command).await?;
+        let slot = slot.trim_start_matches(':').lines().next();
+        Ok((index, slot.context("a slot")?.parse()?))
+    }
+
+    /// The primary that has a key like this, and the key.
+    ///
+    /// # Errors
+    /// None has one.
+    pub async fn has(&self, pattern: &str) -> Result<(usize, String)> {
         for (index, server) in self.servers.iter().enumerate() {
             if !self.is_primary(index).await {
                 continue;
             }
-            let keys = server.command(&format!("KEYS *}}m:{channel}")).await?;
-            let Some(key) = keys.lines().find(|line| line.contains("}m:")) else {
-                continue;
-            };
-            let slot = server.command(&format!("CLUSTER KEYSLOT {key}")).await?;
-            let slot = slot.trim_start_matches(':').lines().next();
-            return Ok((index, slot.context("a slot")?.parse()?));
+            let keys = server.command(&format!("KEYS {pattern}")).await?;
+            if let Some(key) = keys.lines().find(|line| line.contains('}')) {
+                return Ok((index, key.to_owned()));
+            }
         }
-        anyhow::bail!("no primary has {channel}")
+        anyhow::bail!("no primary has {pattern}")
     }
 
     /// Whether a server takes writes; not if it is away.

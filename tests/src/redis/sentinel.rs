@@ -1,8 +1,10 @@
 //! A primary with replicas, watched by Sentinels.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 
-use super::{Redis, engine_at};
+use super::{DURABLE, Guard, Redis, engine_at};
 use crate::config::Config;
 use crate::waiting::SOON;
 
@@ -20,19 +22,32 @@ impl Watched {
     /// # Errors
     /// They do not.
     pub async fn start() -> Result<Self> {
-        let primary = Redis::start().await?;
-        let replica = format!("--replicaof 127.0.0.1 {}", primary.port);
-        let mut servers = vec![primary];
-        servers.push(Redis::start_with(&format!("{} {replica}", super::DURABLE)).await?);
+        Self::start_as(None).await
+    }
+
+    /// Starts them to let in only who the guard knows.
+    ///
+    /// # Errors
+    /// They do not know each other.
+    pub async fn start_guarded(guard: &Arc<Guard>) -> Result<Self> {
+        Self::start_as(Some(guard)).await
+    }
+
+    async fn start_as(guard: Option<&Arc<Guard>>) -> Result<Self> {
+        let primary = Redis::start_guarded(DURABLE, guard).await?;
+        let port = primary.hub_port;
+        let replica = format!("{DURABLE} --replicaof 127.0.0.1 {port}");
+        let servers = vec![primary, Redis::start_guarded(&replica, guard).await?];
+        let known = guard.map(|guard| guard.sentinel_text("hub"));
         let monitor = format!(
-            "sentinel monitor hub 127.0.0.1 {} 2\n\
+            "sentinel monitor hub 127.0.0.1 {port} 2\n\
              sentinel down-after-milliseconds hub 500\n\
-             sentinel failover-timeout hub 3000\n",
-            servers[0].port
+             sentinel failover-timeout hub 3000\n{}",
+            known.unwrap_or_default()
         );
         let mut sentinels = Vec::new();
         for _ in 0..3 {
-            sentinels.push(Redis::start_from(Some(&monitor), "--sentinel").await?);
+            sentinels.push(Redis::start_from(Some(&monitor), "--sentinel", guard).await?);
         }
         let watched = Self { servers, sentinels };
         watched.are_whole().await?;
@@ -64,7 +79,11 @@ impl Watched {
     pub async fn primary(&self) -> Result<usize> {
         let asked = self.sentinels[0].command("SENTINEL GET-MASTER-ADDR-BY-NAME hub");
         let answer = asked.await?;
-        let named = |server: &Redis| answer.lines().any(|line| line == server.port.to_string());
+        let named = |server: &Redis| {
+            answer
+                .lines()
+                .any(|line| line == server.hub_port.to_string())
+        };
         let primary = self.servers.iter().position(named);
         primary.with_context(|| format!("no server of ours: {answer}"))
     }
@@ -75,5 +94,9 @@ impl Watched {
         config
             .set("engine.redis.topology", "\"sentinel\"")
             .set("engine.redis.sentinel_service", "\"hub\"");
+        let guard = self.sentinels.first();
+        if let Some(guard) = guard.and_then(|sentinel| sentinel.guard.as_ref()) {
+            guard.tell_sentinels(config);
+        }
     }
 }

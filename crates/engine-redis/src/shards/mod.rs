@@ -60,6 +60,8 @@ pub(crate) struct Shards {
     map: watch::Sender<Arc<Map>>,
     /// Rung when a server said that something is elsewhere.
     refresh: Notify,
+    /// Why no server of a Cluster answered when that was last so.
+    trouble: Mutex<Box<str>>,
 }
 
 impl Shard {
@@ -113,7 +115,21 @@ impl Shards {
             connector,
             map: watch::Sender::new(Arc::new(map)),
             refresh: Notify::new(),
+            trouble: Mutex::default(),
         })
+    }
+
+    /// Why not every partition has a shard.
+    pub(crate) fn trouble(&self) -> String {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match &**trouble {
+            "" => "not every slot of the redis cluster is served".into(),
+            trouble => format!("no server of the redis cluster answers: {trouble}"),
+        }
+    }
+
+    fn set_trouble(&self, trouble: impl Into<Box<str>>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble.into();
     }
 
     pub(crate) fn map(&self) -> Arc<Map> {
@@ -139,7 +155,7 @@ impl Shards {
         loop {
             let map = self.map();
             let Some(shard) = map.shard(partition) else {
-                return Err(CallError::NotSent("no redis server serves the slot".into()));
+                return Err(CallError::NotSent(self.trouble().into()));
             };
             let answer = run_on(shard, script, keys, arguments).await;
             let Err(error) = &answer else { return answer };

@@ -46,8 +46,9 @@ pub(crate) async fn follow_topology(
     loop {
         let map = shards.map();
         match ask_someone(&shards, &map, seeds, &mut turn).await {
-            Some((epoch, ranges)) if epoch >= newest => {
+            Ok((epoch, ranges)) if epoch >= newest => {
                 newest = epoch;
+                shards.set_trouble("");
                 let (next, new, changed) = redraw(&shards, &map, &ranges);
                 if !new.is_empty() || !changed.is_empty() || next.shards.len() != map.shards.len() {
                     info!(
@@ -68,21 +69,24 @@ pub(crate) async fn follow_topology(
                     }
                 }
             }
-            Some(_) => {}
-            None => warn!(engine = "redis", "no server of the cluster answers"),
+            Ok(_) => {}
+            Err(error) => {
+                warn!(engine = "redis", %error, "no server of the cluster answers");
+                shards.set_trouble(error.to_string());
+            }
         }
         tokio::time::sleep(INTERVAL_MIN).await;
         let _ = tokio::time::timeout(INTERVAL, shards.refresh.notified()).await;
     }
 }
 
-/// Asks the shards in turn, then the seeds.
+/// Asks the shards in turn, then the seeds. Where nobody answers, the last seed's error stands for all.
 async fn ask_someone(
     shards: &Shards,
     map: &Map,
     seeds: &[Address],
     turn: &mut usize,
-) -> Option<(u64, Ranges)> {
+) -> Result<(u64, Ranges), CallError> {
     *turn += 1;
     let count = map.shards.len();
     for index in 0..count {
@@ -93,19 +97,23 @@ async fn ask_someone(
         };
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, ask(&connection, address)).await;
         if let Ok(Ok(answer)) = answer {
-            return Some(answer);
+            return Ok(answer);
         }
     }
+    let mut last = CallError::NotSent("no server is named".into());
     for seed in seeds {
         let target = Target::Server(seed.clone());
-        if let Ok(connection) = shards.connector.commands(&target).await {
+        let answer = async {
+            let connection = shards.connector.commands(&target).await?;
             let answer = tokio::time::timeout(ANSWER_TIMEOUT, ask(&connection, seed)).await;
-            if let Ok(Ok(answer)) = answer {
-                return Some(answer);
-            }
+            answer.map_err(|_| CallError::Lost("no answer within the time".into()))?
+        };
+        match answer.await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => last = error,
         }
     }
-    None
+    Err(last)
 }
 
 async fn ask(connection: &Connection, asked: &Address) -> Result<(u64, Ranges), CallError> {

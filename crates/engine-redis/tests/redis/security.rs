@@ -131,14 +131,15 @@ async fn a_user_with_only_the_rights_it_needs_is_enough_and_a_wrong_password_is_
     let load = Load::start(&config, "a:acl").await;
     load.flows(50).await;
     load.end().await.expect_nothing_lost();
-    config.password = Some(Password("wrong".into()));
+    config.password = Some(Password("mistaken".into()));
     let engine =
         RedisEngine::start(fresh_node(), RecordingSink::new(), config).expect("a configuration");
     assert!(engine.wait_until_ready(REFUSED_WITHIN).await.is_err());
     let channel = ChannelName::parse("a:acl").expect("a valid name");
     let refused = engine.publish(numbered(&channel, "1")).await;
     let refused = refused.expect_err("nobody is connected").to_string();
-    assert!(!refused.contains("wrong"), "{refused}");
+    assert!(refused.contains("check `user` and `password`"), "{refused}");
+    assert!(!refused.contains("mistaken"), "{refused}");
     engine.shutdown().await;
 }
 

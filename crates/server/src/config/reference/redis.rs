@@ -22,7 +22,7 @@ pub(super) const REDIS: &[Setting] = &[
         "user",
         Kind::Text,
         Unset,
-        "The user of an ACL. Without it the default user.",
+        "The user of an ACL. It needs ~sb* &sb* -@all +@read +@write +@scripting +@pubsub +@connection +time +info, besides +role under Sentinels and +cluster in a Cluster; sb is the prefix. Without it the default user.",
     ),
     option(
         "password",
@@ -52,7 +52,7 @@ pub(super) const REDIS: &[Setting] = &[
         "sentinel_user",
         Kind::Text,
         Unset,
-        "The user for the Sentinels themselves.",
+        "The user for the Sentinels themselves. It needs -@all +auth +hello +info +client|id +sentinel|get-master-addr-by-name +sentinel|sentinels.",
     ),
     option(
         "sentinel_password",
