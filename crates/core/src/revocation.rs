@@ -116,6 +116,18 @@ impl Revocations {
             .collect()
     }
 
+    /// All that still hold and that `kept` has not, or not as far.
+    pub fn beyond(&self, kept: &[Revocation], now_ms: u64) -> Vec<Revocation> {
+        let mut others = Self::default();
+        for revocation in kept {
+            // What does not fit there does not fit here.
+            let _ = others.insert(revocation.clone(), now_ms);
+        }
+        let mut all = self.all(now_ms);
+        all.retain(|revocation| others.insert(revocation.clone(), now_ms) == Ok(true));
+        all
+    }
+
     /// Whether the token that the identity comes from is withdrawn. Who came without a token has none to be withdrawn.
     pub fn revoke(&self, identity: &Identity, now_ms: u64) -> bool {
         let Some(issued_ms) = identity.issued_at_ms else {
@@ -217,6 +229,21 @@ mod tests {
         let token = identity("alice", None, Some(1500));
         check(&[&early, &late], &token, 8500, true);
         check(&[&late, &early], &token, 8500, true);
+    }
+
+    #[test]
+    fn what_others_lack_is_told_until_it_is_over() {
+        let user = |before_ms| revoked(RevokedTokens::User("alice".into()), before_ms, 9000);
+        let token = revoked(RevokedTokens::Token("t1".into()), u64::MAX, 5000);
+        let mut kept = Revocations::default();
+        for revocation in [user(2000), token.clone()] {
+            kept.insert(revocation, 0).unwrap();
+        }
+        let lacked = |others: &[Revocation], now_ms| kept.beyond(others, now_ms);
+        assert_eq!(lacked(&[user(2000), token.clone()], 0), []);
+        assert_eq!(lacked(&[user(3000)], 0), std::slice::from_ref(&token));
+        assert_eq!(lacked(&[user(1000), token], 0), [user(2000)]);
+        assert_eq!(lacked(&[], 5000), [user(2000)], "the token's is over");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use switchboard_core::{Revocation, RevokedTokens};
 use switchboard_engine::EngineError;
 
 use crate::deadline::{refused, unavailable};
+use crate::epoch::fresh_epoch;
 use crate::keys::LEASES;
 use crate::reply::{CallError, Reply};
 use crate::scripts;
@@ -28,6 +29,7 @@ pub(crate) async fn revoke(shards: &Shards, revocation: &Revocation) -> Result<(
         number(revocation.before_ms),
         number(revocation.until_ms),
         number(REVOCATIONS_MAX as u64),
+        number(fresh_epoch().0),
     ];
     let keys = [shards.keys.revocations()];
     let kept = shards

@@ -65,9 +65,14 @@ impl Revoked {
             .revoke(identity, now_ms)
     }
 
-    /// Takes what the engine keeps, and tells whether there is more of it than before. What is known stays known until its
-    /// time is over, even if the engine has lost it.
-    fn take(&self, kept: Vec<Revocation>, now_ms: u64) -> bool {
+    /// Takes what the engine keeps, and tells whether there is more of it than before, and what the engine has lost. What is
+    /// known stays known until its time is over.
+    fn take(&self, kept: Vec<Revocation>, now_ms: u64) -> (bool, Vec<Revocation>) {
+        let lost = {
+            let revocations = self.revocations.read();
+            let revocations = revocations.unwrap_or_else(PoisonError::into_inner);
+            revocations.beyond(&kept, now_ms)
+        };
         let mut revocations = self
             .revocations
             .write()
@@ -80,7 +85,7 @@ impl Revoked {
             }
         }
         self.known.store(true, Ordering::Release);
-        is_more
+        (is_more, lost)
     }
 }
 
@@ -147,13 +152,33 @@ impl Node {
         }
     }
 
-    /// Asks the engine what is revoked, and ends the sessions concerned; returns when that is done.
+    /// Asks the engine what is revoked, and ends the sessions concerned; returns when that is done. What the engine has lost it
+    /// is given back: a node that starts later knows nothing else.
     async fn look(&self) -> Result<(), EngineError> {
         let shared = self.shared();
         let kept = shared.engine.revocations().await?;
-        if shared.revoked.take(kept, shared.clock.wall_ms()) {
+        let (is_more, lost) = shared.revoked.take(kept, shared.clock.wall_ms());
+        if is_more {
             self.ask_shards(|reply| Control::Revoked { reply }).await;
         }
+        if !lost.is_empty() {
+            self.give_back(&lost).await;
+        }
         Ok(())
+    }
+
+    /// What does not get there is missed again at the next look.
+    async fn give_back(&self, lost: &[Revocation]) {
+        for revocation in lost {
+            if let Err(error) = self.shared().engine.revoke(revocation).await {
+                tracing::warn!(%error, "revocations that the engine has lost are not given back yet");
+                return;
+            }
+        }
+        let count = lost.len();
+        tracing::warn!(
+            count,
+            "the engine has lost revocations: they are given back"
+        );
     }
 }

@@ -163,6 +163,7 @@ const CHECKS: &[Check] = checks! {
     "an anonymous member takes nobody's place" => graces::anonymous,
     "messages reach the node that they are for, and no other" => nodes::messages_reach_their_node,
     "revocations are kept for all nodes, the later of two" => nodes::revocations_are_kept,
+    "7 a revocation that follows a loss is not taken for the one that was lost" => nodes::revoked_after_a_loss,
     "a first mark is where the channel stands, and each user's in each channel is its own" => marks::first_subscription,
     "a mark never moves back" => marks::never_backwards,
     "a start makes a mark and moves none" => marks::explicit_start,

@@ -8,7 +8,7 @@ use switchboard_core::{NodeId, Revocation, RevokedTokens};
 use super::capture::Event;
 use super::outcome::{Failure, Outcome, Verdict};
 use super::trial::Trial;
-use crate::engine::Engine;
+use crate::engine::{Engine, Sink};
 
 pub(super) async fn messages_reach_their_node(trial: &Trial<'_>) -> Outcome {
     let (first, first_sink) = trial.engine().await;
@@ -124,6 +124,27 @@ pub(super) async fn revocations_are_kept(trial: &Trial<'_>) -> Outcome {
         ensure_eq!(of(&user), (Some(expected), None), "the user's");
         let expected = revocation(token.clone(), u64::MAX, UNTIL);
         ensure_eq!(of(&token), (Some(expected), None), "the token's");
+    }
+    Ok(Verdict::Held)
+}
+
+/// An engine may remember what it has read, as long as nothing has changed. What is kept has changed just as often before and after.
+pub(super) async fn revoked_after_a_loss(trial: &Trial<'_>) -> Outcome {
+    let (mut engine, sink) = trial.engine().await;
+    let sink: Arc<dyn Sink> = sink;
+    for name in ["lost", "kept"] {
+        let Some(emptied) = trial.hooks.lose_data(&engine, &sink).await else {
+            return Ok(Verdict::Skipped);
+        };
+        trial.keep(&emptied);
+        engine = emptied;
+        let revocation = Revocation {
+            tokens: RevokedTokens::Token(format!("{name} of {}", trial.namespace()).into()),
+            before_ms: u64::MAX,
+            until_ms: UNTIL,
+        };
+        engine.revoke(&revocation).await?;
+        ensure_eq!(engine.revocations().await?, [revocation], "what is kept");
     }
     Ok(Verdict::Held)
 }
