@@ -19,6 +19,9 @@
 //! `presence`, `nodes`, `revocations`, `rates`;
 //! `follow` (how the node hears of it all, and knows that it does); `engine` (the whole).
 //!
+//! The tests start the `redis-server` that is in `PATH`, or the one that `SWITCHBOARD_REDIS_SERVER` names (and `SWITCHBOARD_REDIS_CLI` for
+//! `redis-cli`): all but those of TLS, which it may be built without, pass on Valkey 9.1 as well.
+//!
 //! To add an operation: a script in `scripts/`, a row in `scripts.rs`, a function that calls it, and a check in the conformance suite.
 
 pub mod config;

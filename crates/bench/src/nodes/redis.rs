@@ -146,7 +146,8 @@ impl Server {
     async fn start(options: &[&str]) -> Result<Self> {
         let directory = TempDir::with_prefix("switchboard-bench-redis-")?;
         let port = free_port()?;
-        let child = Command::new("redis-server")
+        let told = std::env::var_os("SWITCHBOARD_REDIS_SERVER");
+        let child = Command::new(told.unwrap_or_else(|| "redis-server".into()))
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no"])
             .args(options)

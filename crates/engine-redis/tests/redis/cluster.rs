@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::conformance;
 use super::load::{Load, TOLD_WITHIN};
-use super::server::{Server, of_all, quick};
+use super::server::{Server, of_all, program, quick};
 
 struct Cluster {
     servers: Vec<Server>,
@@ -26,7 +26,7 @@ impl Cluster {
                 --cluster-announce-ip 127.0.0.1";
             servers.push(Server::start(&options.split_whitespace().collect::<Vec<_>>()).await);
         }
-        let created = Command::new("redis-cli")
+        let created = Command::new(program("SWITCHBOARD_REDIS_CLI", "redis-cli"))
             .args(["--cluster", "create"])
             .args(servers.iter().map(|server| server.address().to_string()))
             .args(["--cluster-replicas", "1", "--cluster-yes"])

@@ -1,5 +1,6 @@
 //! A real redis-server, with a directory of its own, ended with the test.
 
+use std::ffi::OsString;
 use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -216,7 +217,7 @@ fn launch(port: u16, directory: &Path, options: &[String]) -> Child {
         Some((file, rest)) if !file.starts_with('-') => (Some(file), rest),
         _ => (None, options),
     };
-    Command::new("redis-server")
+    Command::new(program("SWITCHBOARD_REDIS_SERVER", "redis-server"))
         .args(file)
         .args(["--bind", "127.0.0.1", "--save", "", "--daemonize", "no"])
         .args(["--port", &port.to_string()])
@@ -230,16 +231,23 @@ fn launch(port: u16, directory: &Path, options: &[String]) -> Child {
         .expect("redis-server is installed")
 }
 
+/// A program: by the variable, which may name Valkey's, else by its name.
+pub(crate) fn program(variable: &str, name: &str) -> OsString {
+    std::env::var_os(variable).unwrap_or_else(|| name.into())
+}
+
 /// Sends one command in its inline form, and reads until the server closes: it does once it has answered and hears no more. An answer
-/// that is larger than a socket's buffer may be cut off.
+/// that is larger than a socket's buffer may be cut off. Nothing is closed before the answer begins: Valkey has `CLUSTER SETSLOT` wait for
+/// its replicas, and drops what waits when whoever sent it closes.
 pub(crate) async fn ask(port: u16, command: &str) -> io::Result<String> {
     let asking = async {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
         stream
             .write_all(format!("{command}\r\n").as_bytes())
             .await?;
-        stream.shutdown().await?;
         let mut answer = Vec::new();
+        stream.read_buf(&mut answer).await?;
+        stream.shutdown().await?;
         stream.read_to_end(&mut answer).await?;
         Ok(String::from_utf8_lossy(&answer).into_owned())
     };
