@@ -2,6 +2,12 @@
 //!
 //! A lost last publication has no successor to show the hole. And a failover or a crash may have lost the end of a history that was
 //! delivered before: then the channel is given a new epoch, or its offsets would mean two things.
+//!
+//! What it costs: one command for each 64 channels of a server, or in a Cluster for each 64 of a partition, since a script has one slot. So
+//! a node sends a Cluster at most a command a partition and interval while it follows fewer than 64 channels in each: 512 in 30 s, 17 a second,
+//! each of some 30 µs, spread over all primaries. Ten nodes cost the servers together half a percent of one core. That is left as it
+//! is: comparing less often would leave a lost last publication unseen for longer, and writing the commands together would save system
+//! calls and not commands. Who wants fewer has fewer `partitions`.
 
 use std::sync::Arc;
 use std::time::Duration;
