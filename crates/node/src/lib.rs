@@ -7,7 +7,7 @@
 //! been verified.
 //!
 //! Reading order: [`opening`] (what a handshake hands over), [`node`] (the face), `publish`, `members`, `channels`,
-//! `sessions`, `revoked` (its verbs), `admission`, `seats`, `rates` (who may come and how often), `watch` (service streams), `peers`
+//! `sessions`, `polls`, `revoked` (its verbs), `admission`, `seats`, `rates` (who may come and how often), `watch` (service streams), `peers`
 //! (what nodes ask each other); then inwards: `shared`, `dispatch`, `mailbox`, and the heart, `shard`.
 //!
 //! To add a verb for services: a method on [`Node`] beside its kin; if sessions are concerned, a variant of `shard::mail::Mail`.
@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod node;
 pub mod opening;
 mod peers;
+mod polls;
 mod publish;
 mod rates;
 mod revoked;
@@ -40,6 +41,7 @@ pub use channels::{ChannelListing, ChannelSummary};
 pub use metrics::Metrics;
 pub use node::{CommandsRefused, Node, NodeConfig, NodeInfo, NotReady, StartError};
 pub use opening::{Opening, Transport};
+pub use polls::AtShard;
 pub use publish::Publish;
 pub use sessions::{NodeListing, SessionInfo, SessionListing, Target};
 pub use shard::poll::{PollBatch, PollRefused};

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use socket2::Socket;
-use switchboard_core::cursor::Cursor;
 use switchboard_core::{ClientError, ErrorCode, Limits, NodeId, PolicyTable, TokenVerifier};
 use switchboard_engine::{Engine, EngineError, Sink};
 use tokio::sync::{mpsc, oneshot};
@@ -22,7 +21,7 @@ use crate::peers::{self, Answer, Ask, Asked, MESSAGES_QUEUED_MAX, Silence};
 use crate::revoked::{self, Revoked};
 use crate::seats::{self, Seats};
 use crate::shard::mail::Mail;
-use crate::shard::poll::{PollBatch, PollRefused};
+use crate::shard::poll::PollRefused;
 use crate::shard::{self, ShardThread};
 use crate::shared::Shared;
 
@@ -330,49 +329,6 @@ impl Node {
             })));
     }
 
-    /// Opens a poll session; the first [`Node::poll`] with the key gets what it starts with.
-    ///
-    /// # Errors
-    /// `unavailable` when the node stops.
-    pub async fn open_poll(
-        &self,
-        opening: Opening,
-        admission: Admission,
-    ) -> Result<String, ClientError> {
-        let (reply, answer) = oneshot::channel();
-        self.mailbox(self.next_shard()).send(Mail::OpenPoll {
-            opening: Box::new(opening),
-            admission,
-            reply,
-        });
-        answer.await.map_err(|_| stopped())
-    }
-
-    /// Waits for frames of a poll session. The cursor acknowledges everything up to its sequence.
-    ///
-    /// # Errors
-    /// [`PollRefused::Gone`] when the session is unknown here: open a new one from the cursor.
-    ///
-    /// # Cancel safety
-    /// Cancel safe: what the answer would have carried stays until a later cursor acknowledges it.
-    pub async fn poll(
-        &self,
-        key: &str,
-        cursor: Option<Cursor>,
-        wait: Duration,
-    ) -> Result<PollBatch, PollRefused> {
-        let key = self.local_key(key).ok_or(PollRefused::Gone)?;
-        let (reply, answer) = oneshot::channel();
-        let wait = wait.min(self.limits().poll_wait_max);
-        self.mailbox(key.session.shard).send(Mail::Poll {
-            key,
-            cursor,
-            wait_ms: wait.as_millis() as u64,
-            reply,
-        });
-        answer.await.unwrap_or(Err(PollRefused::Gone))
-    }
-
     /// Executes a POST's commands, a JSON command a line, for an SSE or poll session on any node; gives the replies, a line each.
     ///
     /// # Errors
@@ -411,7 +367,7 @@ impl Node {
         &self.inner.shared
     }
 
-    fn local_key(&self, text: &str) -> Option<Key> {
+    pub(crate) fn local_key(&self, text: &str) -> Option<Key> {
         Key::parse(text)
             .filter(|key| key.session.node == self.id() && key.session.shard < self.shards())
     }
@@ -423,7 +379,7 @@ impl Node {
     }
 }
 
-fn stopped() -> ClientError {
+pub(crate) fn stopped() -> ClientError {
     ClientError::new(ErrorCode::Unavailable, "this node is stopping")
         .retry_after(Duration::from_secs(1))
 }

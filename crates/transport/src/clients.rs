@@ -13,8 +13,10 @@ use socket2::Socket;
 use switchboard_core::{ClientError, ErrorCode, TokenVerifier};
 use switchboard_node::Node;
 use tokio::net::{TcpListener, UnixStream};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::config::TransportConfig;
@@ -46,7 +48,7 @@ pub(crate) struct Shared {
     /// No new connections or requests; what is under way ends well.
     pub(crate) stop: CancellationToken,
     /// Everything ends now.
-    abort: CancellationToken,
+    pub(crate) abort: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -149,10 +151,25 @@ impl Shared {
 
     /// Runs a task that the end waits for, and that an abort ends.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_on(&Handle::current(), task);
+    }
+
+    /// The same from a thread of another runtime.
+    pub(crate) fn spawn_on(
+        &self,
+        runtime: &Handle,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
         let abort = self.abort.clone();
-        self.tasks.spawn(async move {
+        let task = async move {
             abort.run_until_cancelled_owned(task).await;
-        });
+        };
+        self.tasks.spawn_on(task, runtime);
+    }
+
+    /// Held by what the end waits for though it is no task of its own.
+    pub(crate) fn task_token(&self) -> TaskTrackerToken {
+        self.tasks.token()
     }
 }
 

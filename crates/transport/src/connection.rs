@@ -1,16 +1,14 @@
 //! One connection, from accept to its end or to the node.
 
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
 use bytes::Bytes;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::Socket;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,21 +17,18 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
 use crate::clients::Shared;
+use crate::http1::Http1;
 use crate::listener::Place;
-use crate::polls::{self, Next};
 use crate::pump;
 use crate::requests::{Busy, Requests};
 use crate::sniff::{Version, sniff};
 use crate::stream::{ClientStream, Inlet};
-use crate::takeover::{Handover, Slot};
+use crate::takeover::Handover;
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How long a connection that is done waits for its client to close, so that the last answer is not overtaken by a reset.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// The least buffer that hyper takes.
-const BUFFER_BYTES_MIN: usize = 8 * 1024;
 
 /// Serves a connection.
 pub(crate) async fn serve(
@@ -63,14 +58,28 @@ pub(crate) async fn serve(
             return;
         }
     };
+    // Boxed: an idle connection should not pay for the larger of the two.
     let ended = match version {
-        // Boxed: an idle connection should not pay for the larger of the two.
         Version::Http1 => {
-            Box::pin(serve_http1(&shared, router, stream, prefix, peer, deadline)).await
+            let http1 = Http1 {
+                shared,
+                router,
+                peer,
+                // The first head has what is left of the time from accept; it is also what a connection may be idle
+                // between requests.
+                head_timeout: deadline
+                    .saturating_duration_since(Instant::now())
+                    .max(Duration::from_secs(1)),
+                _place: place,
+            };
+            http1.serve(stream, prefix.into()).await
         }
-        Version::Http2 => Box::pin(serve_http2(&shared, router, stream, prefix, peer)).await,
+        Version::Http2 => {
+            let ended = Box::pin(serve_http2(&shared, router, stream, prefix, peer)).await;
+            drop(place);
+            ended
+        }
     };
-    drop(place);
     if let Err(error) = ended {
         tracing::debug!(%error, client.addr = %peer.ip(), "connection ended");
     }
@@ -92,99 +101,6 @@ async fn begin(
     };
     let sniffed = sniff(&mut stream).await?;
     Ok(sniffed.map(|(version, prefix)| (version, stream, prefix)))
-}
-
-/// Requests of HTTP/1, by turns without and with the library: see [`polls`].
-async fn serve_http1(
-    shared: &Arc<Shared>,
-    router: Router,
-    mut stream: ClientStream,
-    prefix: Bytes,
-    peer: SocketAddr,
-    deadline: Instant,
-) -> Result<(), BoxError> {
-    // The first head has what is left of the time from accept; it is also what a connection may be idle between requests.
-    let head_timeout = deadline
-        .saturating_duration_since(Instant::now())
-        .max(Duration::from_secs(1));
-    let mut bytes = Vec::from(prefix);
-    loop {
-        match polls::serve(shared, &mut stream, bytes, head_timeout).await? {
-            Next::Library(read) => {
-                // Boxed: it is much larger than a poll that waits.
-                let served =
-                    serve_library(shared, router.clone(), stream, read, peer, head_timeout);
-                match Box::pin(served).await? {
-                    Some((back, read)) => (stream, bytes) = (back, read),
-                    None => return Ok(()),
-                }
-            }
-            Next::Close => {
-                close(stream).await;
-                return Ok(());
-            }
-        }
-    }
-}
-
-/// Requests as hyper reads them; gives the connection back for polls, with what was read of the next request.
-async fn serve_library(
-    shared: &Arc<Shared>,
-    router: Router,
-    stream: ClientStream,
-    prefix: Vec<u8>,
-    peer: SocketAddr,
-    head_timeout: Duration,
-) -> hyper::Result<Option<(ClientStream, Vec<u8>)>> {
-    let limits = shared.node.limits();
-    let is_tls = matches!(stream, ClientStream::Tls(_));
-    let slot = Arc::new(Slot::new(is_tls));
-    let inlet = Inlet {
-        stream,
-        prefix: prefix.into(),
-        slot: Some(Arc::clone(&slot)),
-    };
-    let service = Requests {
-        router,
-        peer,
-        slot: Some(Arc::clone(&slot)),
-        busy: None,
-    };
-    let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
-        .max_headers(limits.headers_max)
-        .max_header_size(limits.header_bytes_max)
-        .max_buf_size(limits.header_bytes_max.max(BUFFER_BYTES_MIN))
-        .serve_connection(TokioIo::new(inlet), service);
-    let mut stopping = false;
-    let ended = loop {
-        let step = poll_fn(|cx| match connection.poll_without_shutdown(cx) {
-            Poll::Pending if slot.is_ready() => Poll::Ready(Ok(())),
-            step => step,
-        });
-        tokio::select! {
-            biased;
-            ended = step => break ended,
-            () = shared.stop.cancelled(), if !stopping => {
-                stopping = true;
-                Pin::new(&mut connection).graceful_shutdown();
-            }
-        }
-    };
-    let parts = connection.into_parts();
-    let Inlet { stream, prefix, .. } = parts.io.into_inner();
-    // A copy: an empty or short buffer would pin the block that hyper read into.
-    let unread = [&parts.read_buf[..], &prefix[..]].concat();
-    match slot.take().filter(|_| ended.is_ok()) {
-        Some(handover) => hand_over(shared, handover, stream, unread.into()),
-        None if ended.is_ok() && slot.is_for_polls() && !stopping => {
-            return Ok(Some((stream, unread)));
-        }
-        // Also after nonsense: there is an answer to it on its way, and most often more nonsense that nobody has read.
-        None => close(stream).await,
-    }
-    ended.map(|()| None)
 }
 
 async fn serve_http2(
@@ -239,7 +155,12 @@ async fn serve_http2(
 }
 
 /// Gives the connection to the node.
-fn hand_over(shared: &Arc<Shared>, handover: Handover, stream: ClientStream, leftover: Bytes) {
+pub(crate) fn hand_over(
+    shared: &Arc<Shared>,
+    handover: Handover,
+    stream: ClientStream,
+    leftover: Bytes,
+) {
     let Handover {
         opening,
         admission,
@@ -261,7 +182,7 @@ fn hand_over(shared: &Arc<Shared>, handover: Handover, stream: ClientStream, lef
 }
 
 /// Ends a connection whose last answer may still be on its way.
-fn close(mut stream: ClientStream) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+pub(crate) fn close(mut stream: ClientStream) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     // Boxed: a connection that waits has no room for its last moments.
     Box::pin(async move {
         let _ = timeout(LINGER, async {

@@ -8,7 +8,7 @@
 //! environment (`server` hands over plain structs), any state of a session.
 //!
 //! Reading order: [`config`], [`proxies`] and [`metrics`]; [`clients`] (the face, and the routes); the way in: `listener`,
-//! `connection`, `sniff`, `stream`, `requests`; what every route begins with: `query`, `opening`, `refusal`; the routes: `ws`,
+//! `connection`, `http1`, `sniff`, `stream`, `requests`; what every route begins with: `query`, `opening`, `refusal`; the routes: `ws`,
 //! `sse`, `poll` and `polls` (the first, and those after it), `commands`; the way out: `takeover` (sockets that the node can
 //! own) and `pump` (those that it cannot).
 //!
@@ -20,6 +20,7 @@ pub mod metrics;
 pub mod proxies;
 
 mod connection;
+mod http1;
 mod listener;
 mod requests;
 mod sniff;

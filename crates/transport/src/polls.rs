@@ -10,7 +10,6 @@ use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::{Duration, SystemTime};
 
@@ -38,19 +37,48 @@ const HEADERS_MAX: usize = 64;
 pub(crate) enum Next {
     /// The library reads on, from these bytes.
     Library(Vec<u8>),
+    /// Polls are served at this shard, from these bytes on.
+    Shard(u16, Vec<u8>),
     /// It is over.
     Close,
 }
 
-/// Serves polls. `bytes` have been read already; a request's head must be there `head_timeout` after it is waited for.
-pub(crate) async fn serve(
-    shared: &Arc<Shared>,
+/// Finds out who serves the next request. `bytes` have been read already; its head must be there within `head_timeout`.
+pub(crate) async fn look(
+    shared: &Shared,
     stream: &mut ClientStream,
     mut bytes: Vec<u8>,
     head_timeout: Duration,
 ) -> io::Result<Next> {
+    let head = next_head(shared, stream, &mut bytes, head_timeout).await?;
+    Ok(match head {
+        None => Next::Close,
+        Some(Head::Poll(request)) => match shared.node.shard_of(&request.key) {
+            Some(shard) => Next::Shard(shard, bytes),
+            // Perhaps a session can be opened here in the place of another node's.
+            None => Next::Library(bytes),
+        },
+        Some(Head::Other) => Next::Library(bytes),
+    })
+}
+
+/// Serves polls. `bytes` have been read already; a request's head must be there `head_timeout` after it is waited for, and
+/// when `leave` is done it is waited for elsewhere.
+pub(crate) async fn serve(
+    shared: &Shared,
+    stream: &mut ClientStream,
+    mut bytes: Vec<u8>,
+    head_timeout: Duration,
+    leave: impl Future<Output = ()>,
+) -> io::Result<Next> {
+    let mut leave = pin!(leave);
     loop {
-        let Some(head) = next_head(shared, stream, &mut bytes, head_timeout).await? else {
+        let head = tokio::select! {
+            biased;
+            head = next_head(shared, stream, &mut bytes, head_timeout) => head?,
+            () = &mut leave => return Ok(Next::Library(bytes)),
+        };
+        let Some(head) = head else {
             return Ok(Next::Close);
         };
         let Head::Poll(request) = head else {
@@ -96,6 +124,9 @@ pub(crate) async fn serve(
 }
 
 /// Waits for the head of a request; nothing when the connection is over first.
+///
+/// # Cancel safety
+/// Cancel safe: what has been read is in `bytes`.
 async fn next_head(
     shared: &Shared,
     stream: &mut ClientStream,

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use crate::admission::Admission;
 use crate::key::Key;
 use crate::opening::Opening;
+use crate::polls::Errand;
 use crate::sessions::{SessionInfo, Target};
 use crate::shard::poll::{PollBatch, PollRefused};
 
@@ -35,6 +36,8 @@ pub(crate) enum Mail {
         wait_ms: u64,
         reply: oneshot::Sender<Result<PollBatch, PollRefused>>,
     },
+    /// Work for the shard's own thread.
+    Errand(Errand),
     /// Commands by POST; the answer is the replies.
     Commands {
         key: Key,

@@ -55,7 +55,7 @@ struct Marking {
 impl Marking {
     /// Waits a while after so many failures in a row; false when it is time to give up.
     async fn may_try_again(&self, local: &Local, failures: u32) -> bool {
-        if local.borrow().stopping || (self.ended.get() && failures >= FAILURES_MAX) {
+        if local.borrow().is_stopping() || (self.ended.get() && failures >= FAILURES_MAX) {
             return false;
         }
         let pause = RETRY_MIN * 2u32.pow(failures.min(FAILURES_MAX) - 1);

@@ -50,6 +50,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::LocalSet;
 
 use crate::mailbox::Mailbox;
+use crate::polls::AtShard;
 use crate::shard::channels::Channels;
 use crate::shard::mail::{Delivery, Mail};
 use crate::shard::slots::Slots;
@@ -92,7 +93,8 @@ pub(crate) struct Shard {
     attempts: u32,
     /// A drain has begun, and everybody is to have left by then.
     drained_by_ms: Option<u64>,
-    stopping: bool,
+    /// What errands hold a copy of.
+    at_shard: AtShard,
 }
 
 /// A shard's thread.
@@ -177,8 +179,9 @@ async fn run(index: u16, shared: Arc<Shared>, mailbox: Arc<Mailbox<Mail>>) {
             shard.work();
             shard.answer_polls();
             let none_left = shard.slots.in_use(0).next().is_none();
-            // The last acknowledgements of sessions that have gone are written first.
-            if shard.stopping && none_left && !shard.markings.are_written() {
+            let no_errands = shard.at_shard.errands() == 0;
+            // The last acknowledgements of sessions that have gone are written first, and the last answers.
+            if shard.is_stopping() && none_left && no_errands && !shard.markings.are_written() {
                 return;
             }
         }
@@ -218,7 +221,7 @@ impl Shard {
                 random: u32::from_le_bytes(seed) | 1,
                 attempts: 0,
                 drained_by_ms: None,
-                stopping: false,
+                at_shard: AtShard::default(),
             })
         })
     }
@@ -240,6 +243,9 @@ impl Shard {
                     wait_ms,
                     reply,
                 } => self.poll(key, cursor, wait_ms, reply),
+                Mail::Errand(errand) => {
+                    tokio::task::spawn_local(errand(self.at_shard.clone()));
+                }
                 Mail::Commands { key, body, reply } => self.post(key, body, reply),
                 Mail::Control(control) => self.control(control),
                 Mail::Interrupted(channels) => self.interrupted(channels.as_deref()),
@@ -254,8 +260,12 @@ impl Shard {
         }
     }
 
+    fn is_stopping(&self) -> bool {
+        self.at_shard.is_stopping()
+    }
+
     fn stop(&mut self) {
-        self.stopping = true;
+        self.at_shard.stop();
         for slot in self.slots.in_use(0).collect::<Vec<_>>() {
             self.close(
                 slot,

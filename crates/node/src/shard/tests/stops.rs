@@ -10,12 +10,14 @@ use switchboard_core::wheel::TICK_MS;
 use switchboard_core::{Limits, Payload};
 use switchboard_engine::{MemoryConfig, MemoryEngine};
 use switchboard_protocol::wire::Wire;
+use tokio::sync::oneshot;
 
 use super::client::Client;
 use super::engine::{HeldEngine, Operation};
 use super::place::{NoTokens, Place, channel, policies};
 use crate::node::{Node, NodeConfig};
 use crate::opening::Transport;
+use crate::polls::AtShard;
 use crate::publish::Publish;
 
 /// With its thread and all: nothing but the last write keeps it.
@@ -70,6 +72,44 @@ async fn a_node_that_stops_writes_the_last_acks_first() {
     stopping.await.unwrap();
     let acknowledged = engine.acknowledged.lock().unwrap().clone();
     assert_eq!(acknowledged, [published.position]);
+}
+
+#[tokio::test]
+async fn a_shard_that_stops_tells_its_errands_and_waits_for_them() {
+    let config = NodeConfig {
+        limits: Limits::default(),
+        policies: policies(),
+        shards: 2,
+        io_uring: false,
+        version: "0",
+    };
+    let node = Node::start(config, Arc::new(NoTokens), |_, sink| {
+        MemoryEngine::new(sink, MemoryConfig::default())
+    });
+    let node = node.unwrap();
+    let (told, mut heard) = oneshot::channel();
+    let (release, released) = oneshot::channel::<()>();
+    let (done, ended) = oneshot::channel();
+    node.at_shard(1, async move |at: AtShard| {
+        at.stopping().await;
+        let _ = told.send(std::thread::current().name().map(str::to_owned));
+        let _ = released.await;
+        let _ = done.send(());
+    });
+    // waits: for what must not happen
+    tokio::time::sleep(Duration::from_millis(2 * TICK_MS)).await;
+    assert!(
+        heard.try_recv().is_err(),
+        "told before there was anything to tell"
+    );
+    let stopping = tokio::spawn(async move { node.shutdown().await });
+    assert_eq!(heard.await.unwrap().as_deref(), Some("shard-1"));
+    // waits: for what must not happen; a shard without sessions ends within a tick
+    tokio::time::sleep(Duration::from_millis(4 * TICK_MS)).await;
+    assert!(!stopping.is_finished(), "the errand was not waited for");
+    release.send(()).unwrap();
+    stopping.await.unwrap();
+    assert!(ended.await.is_ok(), "the errand was broken off");
 }
 
 /// Looks again and again, with other threads at work.
