@@ -1,8 +1,8 @@
-//! Publishes a stream of items: many at once, answered in their order, and each channel's items one after the other.
+//! Publishes a stream of items: many at once, answered in their order, and each channel's items in their order.
 //!
 //! An engine answers at once or after a round trip. So an item is tried when it is taken, and only one that has to wait is
-//! kept; items of other channels overtake it, items of its own channel queue up behind it. Nothing is taken while the
-//! window is full: the transport's flow control then holds the caller back.
+//! kept; items of other channels overtake it, items of its own channel queue up behind it and are handed over together when it
+//! is answered. Nothing is taken while the window is full: the transport's flow control then holds the caller back.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
@@ -25,6 +25,9 @@ use crate::{decode, encode};
 /// How many items are taken between two looks at whether the node drains. A look takes a lock.
 const DRAIN_CHECK_ITEMS: u64 = 64;
 
+/// Items of a channel that are handed over together at most: they are answered together, and the window moves on with answers.
+const TOGETHER_MAX: usize = 64;
+
 /// An item with the caller's number for it.
 pub(crate) type Numbered = (u64, Option<v1::PublishItem>);
 
@@ -42,10 +45,13 @@ pub(crate) struct Pipeline<S> {
     window_bytes: usize,
     /// How many items were answered: the place of the window's first.
     answered: u64,
-    running: FuturesUnordered<BoxFuture<'static, (u64, Result<Published, ClientError>)>>,
-    /// For each channel that has an item running, the places of those that wait behind it.
+    running: FuturesUnordered<BoxFuture<'static, Vec<Outcome>>>,
+    /// For each channel that has items running, the places of those that wait behind them.
     busy: HashMap<ChannelName, VecDeque<u64>>,
 }
+
+/// How an item ended, by its place.
+type Outcome = (u64, Result<Published, ClientError>);
 
 enum Input {
     Open,
@@ -145,45 +151,55 @@ impl<S: Stream<Item = Result<Numbered, Status>> + Unpin> Pipeline<S> {
     fn publish(&mut self, place: u64, publish: Publish, cx: &mut Context<'_>) -> SlotState {
         let channel = publish.channel.clone();
         let node = self.node.clone();
-        let mut publishing = async move { (place, node.publish(publish).await) }.boxed();
+        let mut publishing = async move { node.publish(publish).await }.boxed();
         match publishing.poll_unpin(cx) {
-            Poll::Ready((_, outcome)) => SlotState::Done(result(outcome)),
+            Poll::Ready(outcome) => SlotState::Done(result(outcome)),
             Poll::Pending => {
-                self.running.push(publishing);
+                self.running.push(
+                    publishing
+                        .map(move |outcome| vec![(place, outcome)])
+                        .boxed(),
+                );
                 self.busy.insert(channel.clone(), VecDeque::new());
                 SlotState::Running(channel)
             }
         }
     }
 
-    /// Notes how an item ended, and starts what waited behind it.
-    fn finish(
-        &mut self,
-        place: u64,
-        outcome: Result<Published, ClientError>,
-        cx: &mut Context<'_>,
-    ) {
-        let done = SlotState::Done(result(outcome));
-        let SlotState::Running(channel) = std::mem::replace(&mut self.slot(place).state, done)
-        else {
-            unreachable!("only what runs ends")
-        };
-        let mut behind = self.busy.remove(&channel).unwrap_or_default();
-        while let Some(next) = behind.pop_front() {
-            let placeholder = SlotState::Running(channel.clone());
+    /// Notes how a channel's items ended, and hands over what waited behind them.
+    fn finish(&mut self, ended: Vec<Outcome>) {
+        let mut of = None;
+        for (place, outcome) in ended {
+            let done = SlotState::Done(result(outcome));
+            let SlotState::Running(channel) = std::mem::replace(&mut self.slot(place).state, done)
+            else {
+                unreachable!("only what runs ends")
+            };
+            of = Some(channel);
+        }
+        let channel = of.expect("at least one ran");
+        let behind = self.busy.get_mut(&channel).expect("it was running");
+        let places: Vec<u64> = behind.drain(..behind.len().min(TOGETHER_MAX)).collect();
+        if places.is_empty() {
+            self.busy.remove(&channel);
+            return;
+        }
+        let mut together = Vec::with_capacity(places.len());
+        for &place in &places {
+            let running = SlotState::Running(channel.clone());
             let SlotState::Waiting(publish) =
-                std::mem::replace(&mut self.slot(next).state, placeholder)
+                std::mem::replace(&mut self.slot(place).state, running)
             else {
                 unreachable!("only waiting items queue behind a channel")
             };
-            let state = self.publish(next, *publish, cx);
-            let runs = matches!(state, SlotState::Running(_));
-            self.slot(next).state = state;
-            if runs {
-                self.busy.insert(channel, behind);
-                return;
-            }
+            together.push(*publish);
         }
+        let node = self.node.clone();
+        let publishing = async move {
+            let outcomes = node.publish_all(together).await;
+            places.into_iter().zip(outcomes).collect()
+        };
+        self.running.push(publishing.boxed());
     }
 
     fn slot(&mut self, place: u64) -> &mut Slot {
@@ -232,10 +248,10 @@ impl<S: Stream<Item = Result<Numbered, Status>> + Unpin> Stream for Pipeline<S> 
         let this = self.get_mut();
         loop {
             while !this.running.is_empty() {
-                let Poll::Ready(Some((place, outcome))) = this.running.poll_next_unpin(cx) else {
+                let Poll::Ready(Some(ended)) = this.running.poll_next_unpin(cx) else {
                     break;
                 };
-                this.finish(place, outcome, cx);
+                this.finish(ended);
             }
             if let Some(answer) = this.answer() {
                 return Poll::Ready(Some(Ok(answer)));

@@ -40,6 +40,19 @@ pub trait Engine: Send + Sync + 'static {
     /// `PositionMismatch` when `expected_position` is not where the channel stands; `Unavailable`.
     async fn publish(&self, request: PublishRequest) -> Result<Published, EngineError>;
 
+    /// Publishes many, each as `publish` does, and each channel's in their order. One that is refused holds up none that
+    /// follow. Gives an answer to each, when all are answered. An engine that can do many in one go does.
+    async fn publish_all(
+        &self,
+        requests: Vec<PublishRequest>,
+    ) -> Vec<Result<Published, EngineError>> {
+        let mut answers = Vec::with_capacity(requests.len());
+        for request in requests {
+            answers.push(self.publish(request).await);
+        }
+        answers
+    }
+
     /// Starts delivering the channel's publications and presence events to the sink. Once it has returned, every
     /// publication accepted later reaches the sink, or `interrupted` is called.
     async fn follow(&self, channel: &ChannelName) -> Result<(), EngineError>;

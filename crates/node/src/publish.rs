@@ -37,6 +37,29 @@ impl Node {
     pub async fn publish(&self, publish: Publish) -> Result<Published, ClientError> {
         self.shared().publish(publish, None).await
     }
+
+    /// Publishes many, each as `publish` does, and each channel's in their order. One that is refused holds up none that
+    /// follow. Gives an answer to each, when all are answered.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves open which happened: retry with the same ids.
+    pub async fn publish_all(&self, all: Vec<Publish>) -> Vec<Result<Published, ClientError>> {
+        let shared = self.shared();
+        let (mut requests, mut refused) = (Vec::with_capacity(all.len()), Vec::new());
+        for (at, publish) in all.into_iter().enumerate() {
+            match shared.request(publish, None) {
+                Ok(request) => requests.push(request),
+                Err(error) => refused.push((at, error)),
+            }
+        }
+        let answers = shared.engine.publish_all(requests).await.into_iter();
+        let mut answers: Vec<_> = answers.map(|a| a.map_err(engine_error)).collect();
+        // From the first on, so each gets to where it stood.
+        for (at, error) in refused {
+            answers.insert(at, Err(error));
+        }
+        answers
+    }
 }
 
 impl Shared {
@@ -45,6 +68,16 @@ impl Shared {
         publish: Publish,
         from: Option<Origin>,
     ) -> Result<Published, ClientError> {
+        let request = self.request(publish, from)?;
+        self.engine.publish(request).await.map_err(engine_error)
+    }
+
+    /// What the engine is asked for, unless the policy refuses it.
+    fn request(
+        &self,
+        publish: Publish,
+        from: Option<Origin>,
+    ) -> Result<PublishRequest, ClientError> {
         let policy = self.policy(&publish.channel)?;
         let size = publish.payload.bytes().len();
         if size > self.limits.payload_bytes_max {
@@ -54,7 +87,7 @@ impl Shared {
             );
             return Err(ClientError::new(ErrorCode::PayloadTooLarge, message));
         }
-        let request = PublishRequest {
+        Ok(PublishRequest {
             retention: policy.retention,
             skip_history: publish.skip_history,
             channel: publish.channel,
@@ -65,7 +98,6 @@ impl Shared {
             tags: publish.tags,
             exclude: publish.exclude,
             expected_position: publish.expected_position,
-        };
-        self.engine.publish(request).await.map_err(engine_error)
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! An engine whose publications to `doc:` channels wait until they are let go: so that tests see what waits.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,6 +24,8 @@ pub(crate) struct Stalling {
     pub(crate) waiting: watch::Sender<usize>,
     /// The most that have ever waited at a time.
     pub(crate) waiting_max: AtomicUsize,
+    /// How many were handed over together, each time.
+    pub(crate) together: Mutex<Vec<usize>>,
 }
 
 struct Waits<'a>(&'a Stalling);
@@ -51,6 +53,7 @@ impl Stalling {
             gate: Semaphore::new(0),
             waiting: watch::Sender::new(0),
             waiting_max: AtomicUsize::new(0),
+            together: Mutex::default(),
         })
     }
 
@@ -77,6 +80,18 @@ impl Engine for Stalling {
                 .forget();
         }
         self.engine.publish(request).await
+    }
+
+    async fn publish_all(
+        &self,
+        requests: Vec<PublishRequest>,
+    ) -> Vec<Result<Published, EngineError>> {
+        self.together.lock().unwrap().push(requests.len());
+        let mut answers = Vec::new();
+        for request in requests {
+            answers.push(self.publish(request).await);
+        }
+        answers
     }
 
     async fn follow(&self, channel: &ChannelName) -> Result<(), EngineError> {

@@ -149,6 +149,52 @@ async fn a_slow_channel_keeps_its_order_and_holds_up_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waits_behind_is_handed_over_together_and_a_refused_one_holds_up_none() {
+    const BEHIND: u64 = 100;
+    const REFUSED: u64 = 10;
+    let (hub, engine) = stalled_hub().await;
+    let (items, mut answers) = open(hub.client(ALL).await).await;
+    for sequence in 0..=BEHIND {
+        let mut item = item("doc:hot", "1");
+        if sequence == REFUSED {
+            let too_large = vec![b'1'; hub.node.limits().payload_bytes_max + 1];
+            item.payload = Some(v1::publish_item::Payload::Binary(too_large.into()));
+        }
+        items.send(numbered(sequence, item)).await.unwrap();
+    }
+    // Once this one is published all before it have been taken.
+    let quick = channel("chat:quick");
+    items
+        .send(numbered(BEHIND + 1, item("chat:quick", "1")))
+        .await
+        .unwrap();
+    let mut looks = tokio::time::interval(std::time::Duration::from_millis(5));
+    let top = async || {
+        let read = hub.node.read_history(&quick, ReadFrom::Oldest, None).await;
+        read.unwrap().top.offset
+    };
+    while top().await == 0 {
+        looks.tick().await;
+    }
+    engine.gate.add_permits(BEHIND as usize);
+    let mut last = 0;
+    for sequence in 0..=BEHIND {
+        let (answered, fate) = answer(&mut answers).await;
+        assert_eq!(answered, sequence);
+        if sequence == REFUSED {
+            assert!(matches!(fate, Fate::Error(error) if error.code == "payload_too_large"));
+        } else {
+            assert_eq!(offset(&fate), last + 1);
+            last += 1;
+        }
+    }
+    // The one that is refused is so before it gets to the engine.
+    assert_eq!(*engine.together.lock().unwrap(), [63, 36]);
+    drop(items);
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_more_than_a_window_is_under_way() {
     let (hub, engine) = stalled_hub().await;
     let (items, mut answers) = open(hub.client(ALL).await).await;

@@ -26,6 +26,7 @@ mod passing;
 mod presence;
 mod pressure;
 mod rates;
+mod together;
 mod trial;
 
 use std::pin::Pin;
@@ -126,6 +127,9 @@ const CHECKS: &[Check] = checks! {
     "1 nodes that share channels see one order" => order::nodes_agree,
     "2 a publication arrives as it was published, live and from history" => order::carries_everything,
     "3 the publisher is told the position that subscribers see" => order::publisher_is_told_the_position,
+    "1, 3, 4 what is handed over together is as if each had come alone" => together::each_has_its_own_answer,
+    "1, 9 what is handed over together stays in order, with room or without" => together::stay_in_order,
+    "5 one of many that is too large to be kept leaves a hole" => together::too_large_in_the_middle,
     "compare and set publishes only from the expected position" => order::compare_and_set,
     "compare and set lets one of many through" => order::compare_and_set_races,
     "only followed channels are delivered" => order::follow_and_unfollow,
