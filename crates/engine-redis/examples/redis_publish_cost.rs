@@ -1,6 +1,8 @@
 //! What a publication through the engine costs, against bare calls of the client library that do less: `XADD` and `SPUBLISH`, two
 //! commands that are neither atomic nor idempotent, and `ECHO`, one that does nothing. In alternating blocks, on a server of its own.
 //!
+//! The engine's publications go to as many channels as there are, then all to one.
+//!
 //! `cargo run --release -p switchboard-engine-redis --example redis_publish_cost`
 
 #![expect(clippy::print_stdout, reason = "an example tells its figures")]
@@ -32,7 +34,7 @@ const PAYLOAD: &[u8] = &[b'1'; 128];
 const CHANNELS: usize = 16;
 
 /// Publications of a block, by how many are under way at a time.
-const LOADS: [(usize, usize); 2] = [(1, 2_000), (64, 20_000)];
+const LOADS: [(usize, usize); 3] = [(1, 2_000), (64, 20_000), (1_024, 40_000)];
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
@@ -51,15 +53,23 @@ async fn main() {
     let bare = bare.build().expect("a client");
     bare.init().await.expect("redis is there");
     for (at_once, count) in LOADS {
-        let mut seconds: [Vec<f64>; 3] = Default::default();
+        let mut seconds: [Vec<f64>; 4] = Default::default();
         for _ in 0..BLOCKS {
             let (engine, bare) = (&engine, &bare);
-            seconds[0].push(block(at_once, count, |number| through_engine(engine, number)).await);
-            seconds[1].push(block(at_once, count, |number| two_commands(bare, number)).await);
-            seconds[2].push(block(at_once, count, |number| echo(bare, number)).await);
+            let spread = |number| through_engine(engine, number % CHANNELS);
+            seconds[0].push(block(at_once, count, spread).await);
+            let to_one = |_| through_engine(engine, 0);
+            seconds[1].push(block(at_once, count, to_one).await);
+            seconds[2].push(block(at_once, count, |number| two_commands(bare, number)).await);
+            seconds[3].push(block(at_once, count, |number| echo(bare, number)).await);
         }
         println!("{at_once} at a time, {count} a block, {BLOCKS} blocks: median, minimum, maximum");
-        let names = ["engine.publish", "bare XADD, SPUBLISH", "bare ECHO"];
+        let names = [
+            "engine, 16 channels",
+            "engine, one channel",
+            "bare XADD, SPUBLISH",
+            "bare ECHO",
+        ];
         for (name, seconds) in names.iter().zip(&mut seconds) {
             seconds.sort_by(f64::total_cmp);
             let each = |seconds: f64| seconds / count as f64 * 1e6;
@@ -73,7 +83,9 @@ async fn main() {
             );
         }
     }
-    commands(&server, &engine).await;
+    for (at_once, channels) in [(1, 1), (64, CHANNELS), (64, 1), (1_024, CHANNELS)] {
+        commands(&server, &engine, at_once, channels).await;
+    }
     engine.shutdown().await;
 }
 
@@ -91,9 +103,9 @@ async fn block<F: Future<Output = ()>>(
     started.elapsed().as_secs_f64()
 }
 
-async fn through_engine(engine: &Arc<RedisEngine>, number: usize) {
+async fn through_engine(engine: &Arc<RedisEngine>, channel: usize) {
     let request = PublishRequest {
-        channel: ChannelName::parse(&format!("a:{}", number % CHANNELS)).expect("a valid name"),
+        channel: ChannelName::parse(&format!("a:{channel}")).expect("a valid name"),
         payload: Payload::Json(Bytes::from_static(PAYLOAD)),
         id: None,
         skip_history: false,
@@ -139,10 +151,11 @@ async fn echo(bare: &Client, _number: usize) {
 }
 
 /// Counts what the server does for a publication.
-async fn commands(server: &Server, engine: &Arc<RedisEngine>) {
+async fn commands(server: &Server, engine: &Arc<RedisEngine>, at_once: usize, channels: usize) {
     const COUNT: usize = 10_000;
     server.command("CONFIG RESETSTAT").await.expect("an answer");
-    block(64, COUNT, |number| through_engine(engine, number)).await;
+    let publish = |number| through_engine(engine, number % channels);
+    block(at_once, COUNT, publish).await;
     let stats = server
         .command("INFO commandstats")
         .await
@@ -162,9 +175,10 @@ async fn commands(server: &Server, engine: &Arc<RedisEngine>) {
     }
     let (evalsha, microseconds) = counts["evalsha"];
     println!(
-        "commands a publication: {evalsha:.4} EVALSHA sent by the engine, {microseconds:.1} µs of the server each;"
+        "{at_once} at a time, {channels} channels: {evalsha:.4} EVALSHA a publication, {microseconds:.1} µs of the server each, {:.1} a publication;",
+        evalsha * microseconds
     );
-    println!("the script itself calls");
+    println!("the script itself calls, a publication");
     for (name, (calls, microseconds)) in counts.iter().filter(|(name, _)| *name != "evalsha") {
         println!("  {name} {calls:.4}, {microseconds:.1} µs each");
     }

@@ -32,8 +32,10 @@ pub struct RedisConfig {
     pub connect_timeout: Duration,
     /// How long to wait before connections are made anew.
     pub reconnect: Reconnect,
-    /// Commands that may wait to be written; a further one is refused.
+    /// Commands that may wait to be written, and publications that may wait for their answer; a further one is refused.
     pub commands_queued_max: usize,
+    /// Bytes of publications that may wait for their answer; what would be more is refused.
+    pub publication_bytes_queued_max: usize,
     /// How often a node publishes to itself on each shard's pub/sub path. Three missed make the path deaf, and a deaf path
     /// must be told within three seconds: so less than a second.
     pub canary_interval: Duration,
@@ -161,6 +163,7 @@ impl RedisConfig {
                 delay_max: Duration::from_secs(1),
             },
             commands_queued_max: 65_536,
+            publication_bytes_queued_max: 64 * 1024 * 1024,
             canary_interval: Duration::from_millis(700),
             linger: Duration::from_secs(10),
             compare_interval: Duration::from_secs(30),

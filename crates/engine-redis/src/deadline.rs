@@ -13,10 +13,15 @@ pub(crate) async fn within<T>(
 ) -> Result<T, EngineError> {
     match tokio::time::timeout(timeout, operation).await {
         Ok(answer) => answer,
-        Err(_) => Err(EngineError::Unavailable {
-            reason: "redis did not answer in time".into(),
-            may_have_happened: true,
-        }),
+        Err(_) => Err(unanswered()),
+    }
+}
+
+/// An error for what was sent and has no answer.
+pub(crate) fn unanswered() -> EngineError {
+    EngineError::Unavailable {
+        reason: "redis did not answer in time".into(),
+        may_have_happened: true,
     }
 }
 

@@ -23,9 +23,10 @@ use crate::deadline::{refused, within};
 use crate::follow::{self, Begun, Deliveries, Followed, Hearing};
 use crate::keys::{Partition, inbox};
 use crate::presence::{self, Presence};
+use crate::publish::Publishing;
 use crate::revocations::{self, Known};
 use crate::shards::{self, Map, Shard, Shards};
-use crate::{history, listing, marks, nodes, publish, rates};
+use crate::{history, listing, marks, nodes, rates};
 
 /// How often channels that nobody follows any more are looked for.
 const LINGER_TICK: Duration = Duration::from_millis(500);
@@ -55,6 +56,7 @@ struct Core {
     shards: Arc<Shards>,
     hearing: Arc<Hearing>,
     presence: Arc<Presence>,
+    publishing: Arc<Publishing>,
     revocations: Known,
     /// Set by `shutdown`: what would need the background tasks is refused.
     closed: AtomicBool,
@@ -89,7 +91,14 @@ impl RedisEngine {
             garbage: AtomicU64::new(0),
         });
         let presence = Arc::new(Presence::new(Arc::clone(&shards), node));
+        let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
         let core = Core {
+            publishing: Publishing::new(
+                Arc::clone(&shards),
+                Arc::clone(&hearing.sink),
+                tasks.clone(),
+                cancel.clone(),
+            ),
             shards,
             hearing,
             presence,
@@ -98,8 +107,8 @@ impl RedisEngine {
         };
         let engine = Arc::new(Self {
             core: Arc::new(core),
-            cancel: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            cancel,
+            tasks,
         });
         engine.start_tasks();
         Ok(engine)
@@ -201,15 +210,18 @@ impl Drop for RedisEngine {
 #[async_trait]
 impl Engine for RedisEngine {
     async fn publish(&self, request: PublishRequest) -> Result<Published, EngineError> {
-        let core = &self.core;
-        core.check_open()?;
-        if !core.hearing.sink.has_room() {
-            let room = core.hearing.sink.room();
-            let room = tokio::time::timeout(core.shards.config.operation_timeout, room);
-            room.await
-                .map_err(|_| refused("the node has no room for more publications"))?;
+        self.core.check_open()?;
+        self.core.publishing.one(request).await
+    }
+
+    async fn publish_all(
+        &self,
+        requests: Vec<PublishRequest>,
+    ) -> Vec<Result<Published, EngineError>> {
+        match self.core.check_open() {
+            Ok(()) => self.core.publishing.all(requests).await,
+            Err(error) => vec![Err(error); requests.len()],
         }
-        self.within(publish::publish(&core.shards, request)).await
     }
 
     async fn follow(&self, channel: &ChannelName) -> Result<(), EngineError> {

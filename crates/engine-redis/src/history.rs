@@ -10,9 +10,8 @@ use tracing::warn;
 use crate::deadline::unavailable;
 use crate::epoch::fresh_epoch;
 use crate::keys::Of;
-use crate::publish::{millis, number};
 use crate::reply::{CallError, Reply, exactly};
-use crate::scripts;
+use crate::scripts::{self, millis, number};
 use crate::shards::Shards;
 use crate::wire::{self, Decoded};
 

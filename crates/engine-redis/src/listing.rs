@@ -9,9 +9,8 @@ use switchboard_engine::{ChannelInfo, ChannelPage, EngineError};
 
 use crate::deadline::unavailable;
 use crate::keys::{Of, Partition};
-use crate::publish::number;
 use crate::reply::{CallError, exactly};
-use crate::scripts;
+use crate::scripts::{self, number};
 use crate::shards::Shards;
 
 /// Names read from a partition at a time beside its share of the page: partitions are even, but not quite.

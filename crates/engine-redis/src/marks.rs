@@ -7,9 +7,8 @@ use switchboard_engine::{EngineError, Mark, MarkOf};
 use crate::deadline::unavailable;
 use crate::epoch::fresh_epoch;
 use crate::keys::Of;
-use crate::publish::{millis, number};
 use crate::reply::{CallError, Reply, exactly};
-use crate::scripts;
+use crate::scripts::{self, millis, number};
 use crate::shards::Shards;
 
 /// Tells where a mark is, and makes it if there is none.

@@ -7,8 +7,7 @@ use switchboard_core::RateLimit;
 use switchboard_engine::EngineError;
 
 use crate::deadline::unavailable;
-use crate::publish::number;
-use crate::scripts;
+use crate::scripts::{self, number};
 use crate::shards::Shards;
 
 /// Takes one, or tells how long to wait.

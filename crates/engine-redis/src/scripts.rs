@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sha1::{Digest, Sha1};
@@ -60,4 +61,20 @@ scripts! {
     REVOKE = "lib.lua" "revoke.lua";
     REVOCATIONS = "revocations.lua";
     TAKE = "take.lua";
+}
+
+/// A number, as an argument.
+pub(crate) fn number(number: u64) -> Bytes {
+    Bytes::from(number.to_string())
+}
+
+/// A time, as an argument.
+pub(crate) fn millis(duration: Duration) -> Bytes {
+    number(milliseconds(duration))
+}
+
+/// Milliseconds, at most a century: what is longer is for ever, and scripts add it to the time of day.
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    const CENTURY: Duration = Duration::from_hours(100 * 365 * 24);
+    duration.min(CENTURY).as_millis() as u64
 }

@@ -1,4 +1,5 @@
-//! How publications and presence changes are written in the stream and on pub/sub: the same bytes in both.
+//! How publications and presence changes are written in the stream and on pub/sub: the same bytes in both. What is announced together
+//! is one message on pub/sub: one entry after the other, for each tells where it ends.
 //!
 //! A header of fixed size, which scripts fill in and read, then a body that only this file knows. All numbers are big-endian.
 //!
@@ -123,16 +124,37 @@ pub(crate) fn read_member(
     Ok(member)
 }
 
-/// Reads what stands in a stream or came by pub/sub. The payload shares `bytes`.
+/// Reads what stands in a stream. The payload shares `bytes`.
 pub(crate) fn read(channel: &ChannelName, bytes: Bytes) -> Result<Decoded, Garbage> {
     let mut reader = Reader::new(bytes);
+    let decoded = entry(channel, &mut reader)?;
+    reader.end()?;
+    Ok(decoded)
+}
+
+/// Reads what came by pub/sub, one after the other, up to the end or to the first that cannot be read. Payloads share `bytes`.
+pub(crate) fn read_all(
+    channel: &ChannelName,
+    bytes: Bytes,
+) -> impl Iterator<Item = Result<Decoded, Garbage>> {
+    let mut reader = Some(Reader::new(bytes));
+    std::iter::from_fn(move || {
+        let read = entry(channel, reader.as_mut()?);
+        if read.is_err() || reader.as_ref().is_some_and(|reader| reader.end().is_ok()) {
+            reader = None;
+        }
+        Some(read)
+    })
+}
+
+fn entry(channel: &ChannelName, reader: &mut Reader) -> Result<Decoded, Garbage> {
     if reader.u8()? != VERSION {
         return Err(Garbage);
     }
     let kind = reader.u8()?;
     let (epoch, number, time_ms) = (Epoch(reader.u64()?), reader.u64()?, reader.u64()?);
     let (_cumulative, _payload) = (reader.u64()?, reader.u32()?);
-    let decoded = match kind {
+    Ok(match kind {
         PUBLICATION => Decoded::Publication(Publication {
             channel: channel.clone(),
             epoch,
@@ -165,13 +187,11 @@ pub(crate) fn read(channel: &ChannelName, bytes: Bytes) -> Result<Decoded, Garba
                 } else {
                     PresenceChange::Leave
                 },
-                member: Arc::new(member(&mut reader, session, joined_ms)?),
+                member: Arc::new(member(reader, session, joined_ms)?),
             })
         }
         _ => return Err(Garbage),
-    };
-    reader.end()?;
-    Ok(decoded)
+    })
 }
 
 fn member(reader: &mut Reader, session: SessionId, joined_ms: u64) -> Result<Member, Garbage> {
@@ -281,6 +301,27 @@ mod tests {
         assert_eq!(read(&channel(), bytes), Ok(Decoded::Presence(event)));
         let bytes = Bytes::copy_from_slice(&session(id(4)));
         assert_eq!(read_session(&bytes), Ok(id(4)));
+    }
+
+    #[test]
+    fn what_was_announced_together_is_taken_apart_up_to_what_cannot_be_read() {
+        let (publication, event) = (publication(), join());
+        let decoded = [
+            Ok(Decoded::Publication(publication.0)),
+            Ok(Decoded::Presence(event.0)),
+            Err(Garbage),
+        ];
+        let mut together = BytesMut::from(&publication.1[..]);
+        together.put_slice(&event.1);
+        let mut read: Vec<_> = read_all(&channel(), together.clone().freeze()).collect();
+        assert_eq!(read, decoded[..2]);
+        // Whatever follows what cannot be read means nothing.
+        together.put_slice(b"?");
+        together.put_slice(&event.1);
+        read = read_all(&channel(), together.freeze()).collect();
+        assert_eq!(read, decoded);
+        read = read_all(&channel(), Bytes::new()).collect();
+        assert_eq!(read, decoded[2..]);
     }
 
     #[test]

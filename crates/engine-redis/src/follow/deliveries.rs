@@ -8,12 +8,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use switchboard_core::ChannelName;
 use switchboard_engine::Interrupted;
 use tokio::sync::Notify;
 use tracing::warn;
 
 use super::{Hearing, Seen};
-use crate::wire::{self, Decoded};
+use crate::wire::{self, Decoded, Garbage};
 
 /// What waits to be delivered.
 pub(crate) struct Deliveries {
@@ -94,19 +95,12 @@ pub(crate) async fn deliver(hearing: Arc<Hearing>) {
     loop {
         match hearing.deliveries.next().await {
             Next::Resumed => hearing.sink.interrupted(Interrupted::All),
-            Next::Delivery(channel, payload) => {
-                if !hearing.sink.has_room() {
-                    hearing.sink.room().await;
-                }
-                hand_over(&hearing, &channel, payload);
-            }
+            Next::Delivery(channel, payload) => pass_on(&hearing, &channel, payload).await,
         }
-        // Many at once must not keep the thread from its other tasks.
-        tokio::task::coop::consume_budget().await;
     }
 }
 
-fn hand_over(hearing: &Hearing, channel: &str, payload: Bytes) {
+async fn pass_on(hearing: &Hearing, channel: &str, payload: Bytes) {
     let Some(name) = hearing.followed.wanted(channel) else {
         return;
     };
@@ -114,7 +108,18 @@ fn hand_over(hearing: &Hearing, channel: &str, payload: Bytes) {
         hearing.sink.message(payload);
         return;
     }
-    match wire::read(&name, payload) {
+    for read in wire::read_all(&name, payload) {
+        if !hearing.sink.has_room() {
+            hearing.sink.room().await;
+        }
+        hand_over(hearing, &name, read);
+        // Many at once must not keep the thread from its other tasks.
+        tokio::task::coop::consume_budget().await;
+    }
+}
+
+fn hand_over(hearing: &Hearing, name: &ChannelName, read: Result<Decoded, Garbage>) {
+    match read {
         Ok(Decoded::Publication(publication)) => {
             // One that is not for history has no place.
             if publication.offset > 0 {
@@ -122,7 +127,7 @@ fn hand_over(hearing: &Hearing, channel: &str, payload: Bytes) {
                     position: publication.position(),
                     time_ms: publication.time_ms,
                 };
-                hearing.followed.see(&name, seen);
+                hearing.followed.see(name, seen);
             }
             hearing.sink.publication(&Arc::new(publication));
         }
@@ -130,7 +135,9 @@ fn hand_over(hearing: &Hearing, channel: &str, payload: Bytes) {
         Err(garbage) => {
             hearing.garbage.fetch_add(1, Ordering::Relaxed);
             warn!(engine = "redis", channel = %name, error = %garbage, "dropped a delivery");
-            hearing.sink.interrupted(Interrupted::Channels(vec![name]));
+            hearing
+                .sink
+                .interrupted(Interrupted::Channels(vec![name.clone()]));
         }
     }
 }

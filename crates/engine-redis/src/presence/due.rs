@@ -14,8 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Presence;
-use crate::publish::number;
-use crate::scripts;
+use crate::scripts::{self, number};
 
 /// Members seen out at once.
 const BATCH: usize = 256;

@@ -14,9 +14,8 @@ use tracing::{info, warn};
 
 use super::{Due, Presence};
 use crate::keys::{LEASES, Partition};
-use crate::publish::{millis, number};
 use crate::reply::{CallError, Reply, exactly};
-use crate::scripts;
+use crate::scripts::{self, millis, number};
 
 /// Partitions looked through at a time.
 const PARTITIONS_AT_ONCE: usize = 64;

@@ -11,9 +11,8 @@ use tracing::{info, warn};
 
 use super::{Joined, Presence, janitor};
 use crate::keys::LEASES;
-use crate::publish::millis;
 use crate::reply::{CallError, Reply};
-use crate::scripts;
+use crate::scripts::{self, millis};
 
 /// Members joined again at a time.
 const REJOINS_AT_ONCE: usize = 64;

@@ -26,9 +26,8 @@ use tokio::time::Instant;
 use crate::deadline::{may_have_happened, refused, unavailable, within};
 use crate::epoch::fresh_epoch;
 use crate::keys::{Of, Partition};
-use crate::publish::{millis, number};
 use crate::reply::{CallError, Reply, exactly};
-use crate::scripts::{self, Script};
+use crate::scripts::{self, Script, millis, number};
 use crate::shards::Shards;
 use crate::wire;
 

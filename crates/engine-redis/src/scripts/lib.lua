@@ -36,8 +36,10 @@ end
 -- Removes from the stream what is older than its channel keeps.
 local function forget_old(stream, m, now)
   if m.a <= 0 then return end
+  -- Mostly the very oldest is young enough.
+  local count = 1
   while true do
-    local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 64)
+    local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', count)
     local live
     for _, entry in ipairs(oldest) do
       local accepted = struct.unpack('>I8', entry[2][2], 19)
@@ -49,10 +51,11 @@ local function forget_old(stream, m, now)
     if live then
       if live ~= oldest[1][1] then redis.call('XTRIM', stream, 'MINID', '=', live) end
       return
-    elseif #oldest < 64 then
+    elseif #oldest < count then
       if #oldest > 0 then redis.call('DEL', stream) end
       return
     end
+    count = 64
     local last = tonumber(oldest[#oldest][1]:match('%-(%d+)$'))
     redis.call('XTRIM', stream, 'MINID', '=', '0-' .. whole(last + 1))
   end

@@ -10,6 +10,7 @@ mod nodes;
 mod security;
 mod sentinel;
 mod server;
+mod together;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

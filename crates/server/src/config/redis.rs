@@ -39,6 +39,7 @@ pub(crate) struct RedisSection {
     #[serde(rename = "reconnect_delay_max_s", deserialize_with = "seconds")]
     reconnect_delay_max: Duration,
     commands_queued_max: usize,
+    publication_bytes_queued_max: usize,
     #[serde(rename = "canary_interval_s", deserialize_with = "seconds")]
     canary_interval: Duration,
     #[serde(rename = "linger_s", deserialize_with = "seconds")]
@@ -100,6 +101,7 @@ impl Reader<'_> {
                 delay_max: section.reconnect_delay_max,
             },
             commands_queued_max: section.commands_queued_max,
+            publication_bytes_queued_max: section.publication_bytes_queued_max,
             canary_interval: section.canary_interval,
             linger: section.linger,
             compare_interval: section.compare_interval,

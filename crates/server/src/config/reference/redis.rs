@@ -112,7 +112,13 @@ pub(super) const REDIS: &[Setting] = &[
         "commands_queued_max",
         number(1, 100_000_000, "commands"),
         Is("65_536"),
-        "Commands that may wait to be written; a further one is refused.",
+        "Commands that may wait to be written, and publications that may wait for their answer; a further one is refused.",
+    ),
+    option(
+        "publication_bytes_queued_max",
+        number(MIB, 64 * GIB, "bytes"),
+        Is("67_108_864"),
+        "Bytes of publications that may wait for their answer; what would be more is refused.",
     ),
     option(
         "canary_interval_s",
