@@ -11,6 +11,7 @@ use crate::bars::{self, Bar};
 use crate::load::{self, Framing};
 use crate::nodes;
 use crate::peers::{self, PeersArgs};
+use crate::publisher::By;
 use crate::scenario::Setting;
 use crate::scenario::fan_out::FanOut;
 use run::RunArgs;
@@ -138,6 +139,7 @@ impl Cli {
                         framing: transport.framing(),
                         channels,
                         burst,
+                        by: if burst == 1 { By::Unary } else { By::Batch },
                     };
                     let cost = what.measure(&setting).await?;
                     println!("{}", serde_json::to_string_pretty(&cost)?);

@@ -10,16 +10,21 @@ use switchboard_proto::api::v1::publish_item::Payload;
 use switchboard_proto::api::v1::publish_result::Result as Outcome;
 use switchboard_proto::api::v1::publish_service_client::PublishServiceClient;
 use switchboard_proto::api::v1::{
-    PublishBatchRequest, PublishItem, PublishRequest, PublishStreamRequest,
+    PublishBatchRequest, PublishItem, PublishRequest, PublishStreamRequest, PublishStreamResponse,
 };
+use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
+use tonic::{Request, Status, Streaming};
 
 use crate::hub::API_KEY;
 use crate::marker::{Marker, now_ns};
+
+/// Publications that may wait on this side of a stream.
+const STREAM_AHEAD: usize = 32;
 
 /// Puts the API key into every call.
 #[derive(Clone)]
@@ -47,13 +52,14 @@ pub(crate) enum By {
 }
 
 /// A publisher to a set of channels, which it numbers.
-#[derive(Clone)]
 pub(crate) struct Publisher {
     client: PublishServiceClient<InterceptedService<Channel, Key>>,
     channels: Arc<[String]>,
     /// The last number of each channel.
     numbers: Vec<u64>,
     payload_len: usize,
+    /// Opened by the first publication that is streamed.
+    stream: Option<Stream>,
 }
 
 /// Connects to a hub's control API.
@@ -81,7 +87,19 @@ impl Publisher {
             numbers: vec![0; channels.len()],
             channels: channels.into(),
             payload_len,
+            stream: None,
         })
+    }
+
+    /// Another on the same connection, which counts on by itself.
+    pub(crate) fn another(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            channels: Arc::clone(&self.channels),
+            numbers: self.numbers.clone(),
+            payload_len: self.payload_len,
+            stream: None,
+        }
     }
 
     /// The next item of a channel.
@@ -116,12 +134,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Publishes `count` in one call, to the channels in turn.
-    pub(crate) async fn burst(&mut self, count: usize) -> Result<()> {
-        self.burst_from(0, count).await
-    }
-
-    /// The same, beginning with the channel whose turn it is after `before` publications.
+    /// Publishes `count` in one call, beginning with the channel whose turn it is after `before` publications.
     pub(crate) async fn burst_from(&mut self, before: u64, count: usize) -> Result<()> {
         let turn = |n| ((before + n as u64) % self.channels.len() as u64) as usize;
         let turns: Vec<usize> = (0..count).map(turn).collect();
@@ -150,38 +163,54 @@ impl Publisher {
 
     /// The same, beginning with the channel whose turn it is after `before` publications.
     pub(crate) async fn stream_from(&mut self, before: u64, count: u64) -> Result<()> {
-        let numbered: Vec<(usize, u64)> = (before..before + count)
-            .map(|n| {
-                let channel = (n % self.channels.len() as u64) as usize;
-                self.numbers[channel] += 1;
-                (channel, self.numbers[channel])
-            })
-            .collect();
-        let (channels, payload_len) = (Arc::clone(&self.channels), self.payload_len);
-        // Marked when it is their turn, so that the time in them is that of their sending.
-        let requests = numbered
-            .into_iter()
-            .zip(0..)
-            .map(move |((channel, number), sequence)| PublishStreamRequest {
-                sequence,
-                item: Some(marked(&channels, channel, number, payload_len)),
-            });
-        let mut answers = self
-            .client
-            .publish_stream(tokio_stream::iter(requests))
-            .await?
-            .into_inner();
-        let mut got = 0;
-        while let Some(answer) = answers.next().await {
-            let outcome = answer?.result.and_then(|r| r.result);
-            ensure!(
-                matches!(outcome, Some(Outcome::Published(_))),
-                "an item of a stream was refused: {outcome:?}"
-            );
-            got += 1;
+        let mut stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => Stream::open(&mut self.client).await?,
+        };
+        let (mut sent, mut answered) = (0, 0);
+        while answered < count {
+            tokio::select! {
+                place = stream.items.reserve(), if sent < count => {
+                    let channel = ((before + sent) % self.channels.len() as u64) as usize;
+                    // Marked when it is its turn, so that the time in it is that of its sending.
+                    place.context("the stream has ended")?.send(PublishStreamRequest {
+                        sequence: sent,
+                        item: Some(self.item(channel)),
+                    });
+                    sent += 1;
+                }
+                answer = stream.answers.next() => {
+                    let answer = answer.context("the stream has ended")??;
+                    let outcome = answer.result.and_then(|r| r.result);
+                    ensure!(
+                        matches!(outcome, Some(Outcome::Published(_))),
+                        "an item of a stream was refused: {outcome:?}"
+                    );
+                    answered += 1;
+                }
+            }
         }
-        ensure!(got == count, "{got} answers to {count} items");
+        self.stream = Some(stream);
         Ok(())
+    }
+}
+
+/// A `PublishStream` that stays open, as a service has it that publishes all the time.
+struct Stream {
+    items: mpsc::Sender<PublishStreamRequest>,
+    answers: Streaming<PublishStreamResponse>,
+}
+
+impl Stream {
+    async fn open(
+        client: &mut PublishServiceClient<InterceptedService<Channel, Key>>,
+    ) -> Result<Self> {
+        let (items, requests) = mpsc::channel(STREAM_AHEAD);
+        let answers = client.publish_stream(ReceiverStream::new(requests)).await?;
+        Ok(Self {
+            items,
+            answers: answers.into_inner(),
+        })
     }
 }
 

@@ -10,6 +10,7 @@ use crate::bars::row::short;
 use crate::bars::{Bar, Row};
 use crate::load::Framing;
 use crate::paired::{Pairs, Spread};
+use crate::publisher::By;
 use crate::scenario::fan_out::{Cost, FanOut};
 use crate::scenario::opening::{AT_ONCE, Storms};
 use crate::scenario::stage::Length;
@@ -63,6 +64,7 @@ async fn burst(setting: &Setting, channels: usize, name: &str, bar: f64) -> Resu
             framing: Framing::WebSocket,
             channels,
             burst: 8,
+            by: By::Batch,
         };
         let cost = what.measure(setting).await?;
         let name = format!("{name}, {subscribers} WebSockets");
@@ -115,7 +117,11 @@ async fn poll(setting: &Setting) -> Result<Vec<Row>> {
 async fn flatness(setting: &Setting) -> Result<Vec<Row>> {
     let mut ratios = Vec::new();
     for subscribers in [100, 1000, 10_000, 17_500] {
-        let what = FanOut::one_at_a_time(subscribers, Framing::WebSocket);
+        // Streamed: a call's own price is a tenth of a hundred deliveries, and has a row of its own.
+        let what = FanOut {
+            by: By::Stream,
+            ..FanOut::one_at_a_time(subscribers, Framing::WebSocket)
+        };
         let cost = what.measure(setting).await?;
         eprintln!("  {subscribers}: {}", told(&cost));
         ratios.push((subscribers, cost.ratio.median));

@@ -8,7 +8,7 @@ use crate::hub::{Hub, token};
 use crate::load::{Framing, Report, percentile};
 use crate::marker::{Marker, now_ns};
 use crate::paired::{Pairs, Spread};
-use crate::publisher::Publisher;
+use crate::publisher::{By, Publisher};
 use crate::scenario::{Setting, channels};
 
 /// A payload whose frame is about as long as those of other hubs' benchmarks (132 bytes on the wire of a bare frame).
@@ -23,8 +23,10 @@ pub(crate) struct FanOut {
     pub(crate) framing: Framing,
     /// Channels that every subscriber has.
     pub(crate) channels: usize,
-    /// Publications in one call.
+    /// Publications under way together.
     pub(crate) burst: usize,
+    /// The call that they are handed over by.
+    pub(crate) by: By,
 }
 
 /// What it cost.
@@ -57,13 +59,14 @@ struct Run {
 }
 
 impl FanOut {
-    /// One publication at a time into one channel.
+    /// One publication at a time into one channel, a call each.
     pub(crate) fn one_at_a_time(subscribers: usize, framing: Framing) -> Self {
         Self {
             subscribers,
             framing,
             channels: 1,
             burst: 1,
+            by: By::Unary,
         }
     }
 
@@ -131,11 +134,8 @@ impl Run {
         self.fleet.reset(true).await?;
         let before = self.hub.process().cpu_s()?;
         for round in 1..=self.rounds {
-            if self.what.burst == 1 {
-                self.publisher.one(0).await?;
-            } else {
-                self.publisher.burst(self.what.burst).await?;
-            }
+            let burst = self.what.burst as u64;
+            self.publisher.publish(self.what.by, 0, burst).await?;
             self.fleet.arrived((round * self.what.burst) as u64).await?;
         }
         let spent = self.hub.process().cpu_s()? - before;

@@ -52,7 +52,7 @@ impl ToNobody {
             By::Unary => {
                 let calls = count.div_ceil(CALLERS);
                 let callers = (0..CALLERS).map(|_| {
-                    let mut publisher = self.publisher.clone();
+                    let mut publisher = self.publisher.another();
                     async move { publisher.publish(By::Unary, 0, calls).await }
                 });
                 try_join_all(callers).await?;
