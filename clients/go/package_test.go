@@ -8,15 +8,17 @@ import (
 	"testing"
 )
 
+// said is what a program prints. What it tells beside that (that it loads a module, for one) is for when it fails.
 func said(t *testing.T, environment []string, name string, arguments ...string) string {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), name, arguments...)
 	command.Env = append(os.Environ(), environment...)
-	text, err := command.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", command, err, text)
+	var text, beside strings.Builder
+	command.Stdout, command.Stderr = &text, &beside
+	if err := command.Run(); err != nil {
+		t.Fatalf("%s: %v\n%s%s", command, err, &text, &beside)
 	}
-	return string(text)
+	return text.String()
 }
 
 func TestToolsFindNothing(t *testing.T) {
