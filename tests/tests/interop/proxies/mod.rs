@@ -20,6 +20,11 @@ macro_rules! proxy_tests {
         }
 
         #[tokio::test]
+        async fn the_client_passes_as_a_script() -> anyhow::Result<()> {
+            super::the_client_passes_as_a_script($prepare).await
+        }
+
+        #[tokio::test]
         async fn a_client_that_goes_is_not_held() -> anyhow::Result<()> {
             super::a_client_that_goes_is_not_held_by_the_proxy($prepare).await
         }
@@ -206,6 +211,25 @@ async fn messages_and_commands_pass(prepare: Prepare, transport: Transport) -> R
     client.numbers("chat:1", 61..65).await?;
     let leaks = hub.secrets.leaks(&everything_in(&proxy.directory));
     ensure!(leaks.is_empty(), "the proxy logs tokens: {leaks:?}");
+    Ok(())
+}
+
+async fn the_client_passes_as_a_script(prepare: Prepare) -> Result<()> {
+    let hub = Hub::start().await?;
+    let proxy = Proxy::start(prepare, &hub, Duration::from_secs(75)).await?;
+    let script = async |from: SocketAddr| {
+        let response = hub.http.get(format!("http://{from}/client.js")).send();
+        let response = response.await?.error_for_status()?;
+        let kind = response.headers()["content-type"].clone();
+        anyhow::Ok((kind, response.bytes().await?))
+    };
+    let (passed, own) = (script(proxy.clients).await?, script(hub.clients).await?);
+    ensure!(passed == own, "{:?} and {:?}", passed.0, own.0);
+    ensure!(
+        passed.0 == "text/javascript; charset=utf-8",
+        "{:?}",
+        passed.0
+    );
     Ok(())
 }
 
