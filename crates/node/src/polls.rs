@@ -1,4 +1,4 @@
-//! Polls: sessions for them, what these are owed, and a place beside the shard that owes it.
+//! Polls: sessions for them, what these are owed, and a place on the thread of the shard that owes it.
 //!
 //! Anybody may ask from anywhere ([`Node::poll`]), at the price of two switches between threads. A connection that polls
 //! again and again is better served on the thread of its session's shard ([`Node::at_shard`]), where there are none.

@@ -9,7 +9,9 @@ use switchboard_core::{ChannelPattern, Origin, Payload, Position, UserId};
 
 use super::capture::Event;
 use super::outcome::{Failure, Outcome, Verdict};
-use super::trial::{Trial, join, offsets, publication, publish_numbers, read, session};
+use super::trial::{
+    Trial, delivered_and_kept, join, offsets, publication, publish_numbers, read, session,
+};
 use crate::request::{EngineError, ReadFrom};
 
 pub(super) async fn offsets_count_from_one(trial: &Trial<'_>) -> Outcome {
@@ -68,19 +70,7 @@ pub(super) async fn concurrent_publishers(trial: &Trial<'_>) -> Outcome {
     }
     let total = PUBLISHERS * EACH;
     for channel in &channels {
-        let seen = sink.wait_for_publications(channel, total).await?;
-        ensure_eq!(
-            offsets(&seen),
-            (1..=total as u64).collect::<Vec<_>>(),
-            "delivered offsets"
-        );
-        let history = engine
-            .read(channel, read(ReadFrom::Oldest, total + 1))
-            .await?;
-        ensure!(
-            history.publications == seen,
-            "history and deliveries of {channel} differ"
-        );
+        let seen = delivered_and_kept(&engine, &sink, channel, total).await?;
         let distinct: BTreeSet<_> = seen.iter().map(|p| p.payload.bytes().clone()).collect();
         ensure_eq!(distinct.len(), total, "distinct publications");
     }

@@ -125,6 +125,29 @@ pub(super) fn offsets(publications: &[Arc<Publication>]) -> Vec<u64> {
         .collect()
 }
 
+/// Waits for a channel's publications, all there are: numbered from 1 without a hole, and kept as they were delivered.
+pub(super) async fn delivered_and_kept(
+    engine: &Arc<dyn Engine>,
+    sink: &RecordingSink,
+    channel: &ChannelName,
+    total: usize,
+) -> Result<Vec<Arc<Publication>>, Failure> {
+    let seen = sink.wait_for_publications(channel, total).await?;
+    ensure_eq!(
+        offsets(&seen),
+        (1..=total as u64).collect::<Vec<_>>(),
+        "delivered offsets"
+    );
+    let history = engine
+        .read(channel, read(ReadFrom::Oldest, total + 1))
+        .await?;
+    ensure!(
+        history.publications == seen,
+        "history and deliveries of {channel} differ"
+    );
+    Ok(seen)
+}
+
 pub(super) fn session(number: u32) -> SessionId {
     SessionId {
         node: NodeId(0xc0_ff_ee),
